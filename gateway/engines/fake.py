@@ -1,0 +1,50 @@
+"""An engine without weights that answers at once, for measuring everything around an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from gateway.engines.base import Engine as Base
+from gateway.tasks.speech_recognition import Segment, Transcript, TranscriptionInfo
+from gateway.tasks.text_classification import Label, TextClassificationOutput
+from gateway.tasks.text_embeddings import TextEmbeddingsOutput
+from gateway.tasks.text_to_speech import SpeechOutput
+
+
+def _classify(input: Any) -> TextClassificationOutput:
+    score = len(input.text) / (1 + len(input.text))
+    return TextClassificationOutput([Label(label="SHORT", score=1 - score), Label(label="LONG", score=score)])
+
+
+def _embed(input: Any) -> TextEmbeddingsOutput:
+    data = [[float(len(text)), float(text.count(" ")), 1.0] for text in input.text]
+    return TextEmbeddingsOutput(shape=[len(data), 3], data=data, pooling=input.pooling)
+
+
+def _transcribe(input: Any) -> Transcript:
+    info = TranscriptionInfo(language="en", language_probability=1.0, duration=1.0, duration_after_vad=1.0)
+    return Transcript(
+        transcription_info=info, segments=[Segment(start=0.0, end=1.0, text=f"{len(input.audio)} bytes")]
+    )
+
+
+def _speak(input: Any) -> SpeechOutput:
+    return SpeechOutput(audio=input.utterance().text.encode(), media_type="audio/mpeg")
+
+
+class Engine(Base):
+    """Answers from the input alone: lengths, counts, the text itself."""
+
+    needs_files: ClassVar[bool] = False
+    answers: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "text-classification": _classify,
+        "text-embeddings": _embed,
+        "automatic-speech-recognition": _transcribe,
+        "text-to-speech": _speak,
+    }
+
+    def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """One answer per input, by the row's task."""
+        answer = self.answers[self.task.name]
+        return [answer(input) for input in inputs]

@@ -1,0 +1,50 @@
+"""A streaming engine without weights: it gives the prompt back word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from gateway.engines.base import StreamEngine
+from gateway.errors import ContextExceeded, GatewayError
+from gateway.tasks import Piece, Usage
+
+CONTEXT = 8192
+
+
+class Engine(StreamEngine):
+    """Each word counts as a token; every step gives each stream its next word."""
+
+    needs_files: ClassVar[bool] = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._inside: dict[int, tuple[list[str], int, int]] = {}
+
+    def admit(self, id: int, input: Any) -> None:
+        """Take in a prompt; raises `ContextExceeded` beyond the row's context window."""
+        prompt = input.messages[-1].text() if input.messages else input.prompt
+        words = prompt.split()
+        limit = self.spec.context_window or CONTEXT
+        if len(words) + input.max_tokens > limit:
+            raise ContextExceeded(wanted=len(words) + input.max_tokens, limit=limit)
+        self._inside[id] = (words, 0, input.max_tokens)
+
+    def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
+        """The next word of every stream."""
+        return [(id, self._next(id)) for id in list(self._inside)]
+
+    def _next(self, id: int) -> Piece:
+        words, position, budget = self._inside[id]
+        position += 1
+        self._inside[id] = (words, position, budget)
+        text = words[position - 1] if position <= len(words) else ""
+        if position < min(len(words), budget):
+            return Piece(text=text + " ")
+        del self._inside[id]
+        reason = "stop" if position >= len(words) else "length"
+        return Piece(text=text, finish_reason=reason, usage=Usage(len(words), min(position, max(len(words), 1))))
+
+    def drop(self, id: int) -> None:
+        """Forget the stream."""
+        self._inside.pop(id, None)

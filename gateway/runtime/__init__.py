@@ -1,0 +1,1 @@
+"""Between HTTP and weights: queues, processes, time; knows no model library and no HTTP."""

@@ -1,0 +1,18 @@
+"""The contracts: what a caller sends and what comes back, one file per task."""
+
+from gateway.tasks import speech_recognition, text_classification, text_embeddings, text_generation, text_to_speech
+from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
+
+TASKS = Registry(
+    [
+        text_classification.TASK,
+        text_embeddings.TASK,
+        text_generation.TASK,
+        speech_recognition.WHISPER,
+        speech_recognition.TURBO,
+        text_to_speech.MELOTTS,
+        text_to_speech.AURA,
+    ]
+)
+
+__all__ = ["TASKS", "Answer", "Extent", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]

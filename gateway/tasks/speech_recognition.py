@@ -1,0 +1,178 @@
+"""Automatic speech recognition: audio in, text with word times out (contract section B8)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from gateway.config import MIB
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.media import silence
+from gateway.tasks.validation import Base64, Boolean, ByteArray, Integer, Number, Text
+
+
+class WhisperInput(TaskInput):
+    """Raw audio, or JSON with `audio` as an array of bytes; languages are ISO 639-1 codes."""
+
+    audio: ByteArray
+    source_lang: Annotated[Text, Field(max_length=32)] | None = None
+    target_lang: Annotated[Text, Field(max_length=32)] | None = None
+
+    def extent(self) -> Extent:
+        """One row; the length is in encoded bytes, all that is known before decoding."""
+        return Extent(1, len(self.audio))
+
+    def decoding(self) -> Decoding:
+        """The decoding options both input forms share."""
+        to_english = self.target_lang == "en" and self.source_lang not in (None, "en")
+        return Decoding(language=self.source_lang, task="translate" if to_english else "transcribe")
+
+
+class WhisperTurboInput(TaskInput):
+    """JSON with `audio` as base64, and Whisper's decoding options."""
+
+    audio: Base64
+    task: Literal["transcribe", "translate"] = "transcribe"
+    language: Annotated[Text, Field(max_length=32)] | None = None
+    vad_filter: Boolean = False
+    initial_prompt: Annotated[Text, Field(max_length=10_000)] | None = None
+    prefix: Annotated[Text, Field(max_length=10_000)] | None = None
+    beam_size: Annotated[Integer, Field(ge=1, le=20)] = 5
+    condition_on_previous_text: Boolean = True
+    no_speech_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.6
+    compression_ratio_threshold: Annotated[Number, Field(ge=0, le=100)] = 2.4
+    log_prob_threshold: Annotated[Number, Field(ge=-100, le=0)] = -1.0
+    hallucination_silence_threshold: Annotated[Number, Field(ge=0, le=600)] | None = None
+
+    def extent(self) -> Extent:
+        """One row; the length is in encoded bytes, all that is known before decoding."""
+        return Extent(1, len(self.audio))
+
+    def decoding(self) -> Decoding:
+        """The decoding options both input forms share."""
+        return Decoding(**{name: getattr(self, name) for name in Decoding.model_fields})
+
+
+class Decoding(BaseModel):
+    """How to transcribe; the defaults are faster-whisper's own."""
+
+    task: Literal["transcribe", "translate"] = "transcribe"
+    language: str | None = None
+    vad_filter: bool = False
+    initial_prompt: str | None = None
+    prefix: str | None = None
+    beam_size: int = 5
+    condition_on_previous_text: bool = True
+    no_speech_threshold: float = 0.6
+    compression_ratio_threshold: float = 2.4
+    log_prob_threshold: float = -1.0
+    hallucination_silence_threshold: float | None = None
+
+
+class Word(BaseModel):
+    """A word and when it is spoken, in seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class Segment(BaseModel):
+    """A stretch of speech, in seconds, with the decoder's own confidence figures."""
+
+    start: float
+    end: float
+    text: str
+    temperature: float = 0.0
+    avg_logprob: float = 0.0
+    compression_ratio: float = 0.0
+    no_speech_prob: float = 0.0
+    words: list[Word] = Field(default_factory=list)
+
+
+class TranscriptionInfo(BaseModel):
+    """What was heard; durations in seconds."""
+
+    language: str
+    language_probability: float
+    duration: float
+    duration_after_vad: float
+
+
+class Transcript(BaseModel):
+    """What an engine returns: the segments and what is known of the whole."""
+
+    transcription_info: TranscriptionInfo
+    segments: list[Segment]
+
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(segment.text for segment in self.segments).strip()
+
+    def words(self) -> list[Word]:
+        """All words in order."""
+        return [word for segment in self.segments for word in segment.words]
+
+
+class WhisperOutput(BaseModel):
+    """The answer of whisper and whisper-tiny-en."""
+
+    text: str
+    word_count: int
+    words: list[Word]
+    vtt: str
+
+
+class WhisperTurboOutput(BaseModel):
+    """The answer of whisper-large-v3-turbo."""
+
+    transcription_info: TranscriptionInfo
+    text: str
+    word_count: int
+    segments: list[Segment]
+    vtt: str
+
+
+def _timestamp(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    hours, rest = divmod(milliseconds, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def to_vtt(segments: list[Segment]) -> str:
+    """WebVTT (W3C) with one cue per segment."""
+    cues = [f"{_timestamp(s.start)} --> {_timestamp(s.end)}\n{s.text.strip()}\n" for s in segments]
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def _whisper(transcript: Transcript) -> WhisperOutput:
+    text = transcript.text()
+    return WhisperOutput(
+        text=text, word_count=len(text.split()), words=transcript.words(), vtt=to_vtt(transcript.segments)
+    )
+
+
+def _turbo(transcript: Transcript) -> WhisperTurboOutput:
+    text = transcript.text()
+    return WhisperTurboOutput(
+        transcription_info=transcript.transcription_info,
+        text=text,
+        word_count=len(text.split()),
+        segments=transcript.segments,
+        vtt=to_vtt(transcript.segments),
+    )
+
+
+_COMMON: dict[str, Any] = {
+    "name": "automatic-speech-recognition",
+    "title": "Automatic Speech Recognition",
+    "media_field": "audio",
+    "canary": {"audio": silence(0.5)},
+    "max_body_bytes": 100 * MIB,
+}
+WHISPER = Task(**_COMMON, shape="whisper", input=WhisperInput, output=WhisperOutput, render=_whisper)
+TURBO = Task(
+    **_COMMON, shape="whisper-large-v3-turbo", input=WhisperTurboInput, output=WhisperTurboOutput, render=_turbo
+)

@@ -1,0 +1,107 @@
+"""Text to speech: text in, encoded audio out, as base64 in JSON or as raw bytes (contract section B7)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from gateway.tasks.base import Answer, Extent, Task, TaskInput
+from gateway.tasks.validation import Integer, Text
+
+MAX_CHARACTERS = 10_000
+Encoding = Literal["linear16", "flac", "mulaw", "alaw", "mp3", "opus", "aac"]
+Container = Literal["none", "wav", "ogg"]
+Speech = Annotated[Text, Field(min_length=1, max_length=MAX_CHARACTERS)]
+
+
+class AudioFormat(BaseModel):
+    """How the audio is to be encoded; an absent rate (Hz) or bit rate (bit/s) is the codec's usual one."""
+
+    encoding: Encoding = "mp3"
+    container: Container | None = None
+    sample_rate: int | None = None
+    bit_rate: int | None = None
+
+
+class Utterance(BaseModel):
+    """What an engine is asked to say, whatever the request's form was."""
+
+    text: str
+    language: str = "en"
+    speaker: str | None = None
+    audio: AudioFormat = Field(default_factory=AudioFormat)
+
+
+class MelottsInput(TaskInput):
+    """`prompt` in the language `lang`."""
+
+    prompt: Speech
+    lang: Annotated[Text, Field(min_length=1, max_length=32)] = "en"
+
+    def extent(self) -> Extent:
+        """One row; length in characters."""
+        return Extent(1, len(self.prompt))
+
+    def utterance(self) -> Utterance:
+        """The request in the engine's terms."""
+        return Utterance(text=self.prompt, language=self.lang)
+
+
+class AuraInput(TaskInput):
+    """`text` by `speaker`, encoded as asked for."""
+
+    text: Speech
+    speaker: Annotated[Text, Field(max_length=64)] = "angus"
+    encoding: Encoding = "mp3"
+    container: Container | None = None
+    sample_rate: Annotated[Integer, Field(ge=8000, le=48_000)] | None = None
+    bit_rate: Annotated[Integer, Field(ge=4000, le=650_000)] | None = None
+
+    def extent(self) -> Extent:
+        """One row; length in characters."""
+        return Extent(1, len(self.text))
+
+    def utterance(self) -> Utterance:
+        """The request in the engine's terms."""
+        audio = AudioFormat(
+            encoding=self.encoding, container=self.container, sample_rate=self.sample_rate, bit_rate=self.bit_rate
+        )
+        return Utterance(text=self.text, speaker=self.speaker, audio=audio)
+
+
+class SpeechOutput(BaseModel):
+    """What an engine returns: a complete audio file or raw samples, and its media type."""
+
+    audio: bytes
+    media_type: str = "audio/mpeg"
+
+
+class MelottsOutput(BaseModel):
+    """The answer of melotts: base64 of an MP3 file."""
+
+    audio: str
+
+
+def _melotts(output: SpeechOutput) -> MelottsOutput:
+    return MelottsOutput(audio=base64.b64encode(output.audio).decode())
+
+
+def _aura(output: SpeechOutput) -> Answer:
+    return Answer(output.audio, output.media_type)
+
+
+_NAME, _TITLE = "text-to-speech", "Text-to-Speech"
+MELOTTS = Task(
+    name=_NAME,
+    title=_TITLE,
+    shape="melotts",
+    input=MelottsInput,
+    output=MelottsOutput,
+    canary={"prompt": "Hi"},
+    render=_melotts,
+)
+AURA = Task(
+    name=_NAME, title=_TITLE, shape="aura", input=AuraInput, output=bytes, canary={"text": "Hi"}, render=_aura
+)
