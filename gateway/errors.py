@@ -24,6 +24,12 @@ class GatewayError(Exception):
         self.detail = detail if detail is not None else self.default
         super().__init__(self.detail)
 
+    def fresh(self) -> GatewayError:
+        """The same failure to raise once more: an exception raised twice keeps both tracebacks alive."""
+        error = revive(type(self).__name__, self.detail)
+        error.should_retry, error.retry_after_s = self.should_retry, self.retry_after_s
+        return error
+
     def message(self, request_id: str) -> str:
         """The text of `errors[0].message` (grammar observed on the live service)."""
         if self.title is None:
@@ -210,5 +216,6 @@ def revive(kind: str, detail: str) -> GatewayError:
     """The error that another process described as `kind` and `detail`; an unknown kind is `InternalError`."""
     cls = _subclasses(GatewayError).get(kind, InternalError)
     error = cls.__new__(cls)
+    # Some classes build their detail from other arguments; here it is already built.
     GatewayError.__init__(error, detail if cls is not InternalError else None)
     return error

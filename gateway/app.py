@@ -1,0 +1,41 @@
+"""Wires the parts into one application; the only module that knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from gateway import __version__
+from gateway.api import State, install
+from gateway.api.auth import Keyring
+from gateway.config import ModelSpec, Settings
+from gateway.runtime.keeper import Means
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.registry import Registry
+from gateway.runtime.worker import Nursery
+from gateway.weights.store import Lock, Store
+
+
+def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock | None = None) -> FastAPI:
+    """The application that serves `specs`. Its lifespan starts the models and stops them.
+
+    Raises `ConfigError` for a row whose task does not exist.
+    """
+    metrics = Metrics()
+    nursery = Nursery([spec.engine for spec in specs], settings.log_format, settings.log_level)
+    store = Store(settings.home, offline=settings.offline, pinned=pinned)
+    registry = Registry(specs, Means(store, nursery, metrics))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await registry.start()
+        try:
+            yield
+        finally:
+            await registry.stop(settings.grace_s)
+
+    app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    install(app, State(settings=settings, registry=registry, metrics=metrics, keys=Keyring.of(settings)))
+    return app

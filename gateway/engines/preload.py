@@ -1,0 +1,31 @@
+"""Makes the import of a model family cheap for the workers forked later; never touches a device."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+
+NAMES = "GATEWAY_PRELOAD_MODULES"
+
+# The hub libraries read these when they are imported, so they are set before anything else is.
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+}
+
+
+def preload(modules: str) -> None:
+    """Import the comma-separated `modules`; what is not installed is left to fail where it is needed."""
+    os.environ.update(OFFLINE)
+    for module in filter(None, modules.split(",")):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+
+
+preload(os.environ.get(NAMES, ""))

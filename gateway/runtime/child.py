@@ -1,0 +1,141 @@
+"""A worker process: load one row's weights, answer what arrives, end when the pipe does; knows no HTTP and no queue."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway import logs
+from gateway.config import ModelSpec
+from gateway.engines.base import Engine, StreamEngine, engine_class
+from gateway.errors import GatewayError
+from gateway.runtime import messages
+from gateway.runtime.loops import BatchLoop, StreamLoop
+from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed
+from gateway.tasks import TASKS, Task
+
+log = structlog.get_logger("gateway.worker")
+
+
+@dataclass(frozen=True)
+class Birth:
+    """What a worker is told by its parent before the first frame."""
+
+    name: str
+    born_at: float
+    log_format: logs.Format
+    log_level: str
+
+
+def main(pipe: socket.socket, birth: Birth) -> None:
+    """Run a worker over `pipe` until it is told to stop or the gateway is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    logs.configure(birth.log_format, birth.log_level)
+    structlog.contextvars.bind_contextvars(model=birth.name, worker=os.getpid())
+    Child(pipe, birth).serve()
+
+
+class Pipe:
+    """The worker's end: frames are read by a thread, so that the end of the gateway is noticed even mid-batch."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.sent_at = time.monotonic()
+        threading.Thread(target=self._read, name="pipe", daemon=True).start()
+
+    def _read(self) -> None:
+        frames = FrameBuffer()
+        while data := self._connection.recv(1 << 20):
+            for payload in frames.feed(data):
+                self._arrived.put(messages.for_worker(payload))
+        os._exit(0)
+
+    def receive(self, *, wait: bool) -> Any:
+        """The next message; None if there is none and `wait` is false."""
+        try:
+            return self._arrived.get(block=wait)
+        except queue.Empty:
+            return None
+
+    def send(self, message: messages.Message) -> None:
+        """Send one message; the process ends if nobody is there to take it."""
+        try:
+            self._connection.sendall(messages.to_frame(message))
+        except OSError:
+            os._exit(0)
+        self.sent_at = time.monotonic()
+
+
+class Child:
+    """One engine behind one pipe."""
+
+    def __init__(self, connection: socket.socket, birth: Birth) -> None:
+        self._pipe = Pipe(connection)
+        self._born_at = birth.born_at
+
+    def serve(self) -> None:
+        """Load, report, then answer until told to stop."""
+        message = self._pipe.receive(wait=True)
+        if not isinstance(message, Load):
+            return
+        try:
+            engine, task, loaded = self._load(message)
+        except BaseException as error:
+            log.exception("load failed")
+            self._pipe.send(LoadFailed(_first_line(error)))
+            return
+        self._pipe.send(loaded)
+        if isinstance(engine, StreamEngine):
+            StreamLoop(self._pipe, engine, task).run()
+        else:
+            BatchLoop(self._pipe, engine, task).run()
+        engine.close()
+
+    def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
+        seconds = {"process": max(0.0, time.time() - self._born_at)}
+        started = time.monotonic()
+        spec = ModelSpec.model_validate(message.spec)
+        task = TASKS.get(spec.task, spec.shape)
+        cls = engine_class(spec.engine)
+        imported = time.monotonic()
+        engine = cls(spec, task, Path(message.files))
+        weights = time.monotonic()
+        seconds |= {"import": imported - started, "weights": weights - imported}
+        if message.canary:
+            _answer_canary(engine, task)
+            seconds["canary"] = time.monotonic() - weights
+        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds)
+
+
+def _first_line(error: BaseException) -> str:
+    """The reason for a caller: the last line of a traceback, without the frames."""
+    text = error.detail if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
+    return (text.strip().splitlines() or [type(error).__name__])[0][:500]
+
+
+def _answer_canary(engine: Engine | StreamEngine, task: Task) -> None:
+    canary = task.parse(task.canary)
+    if isinstance(engine, Engine):
+        (output,) = engine.run([canary])
+        if isinstance(output, GatewayError):
+            raise output
+        task.encode(output)
+        return
+    engine.admit(0, canary)
+    while True:
+        for _, piece in engine.step():
+            if isinstance(piece, GatewayError):
+                raise piece
+            if piece.finish_reason is not None:
+                return

@@ -1,0 +1,191 @@
+"""How a worker answers: batch after batch, or step by step; knows an engine, a task and a pipe, no process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.engines.base import Engine, StreamEngine
+from gateway.errors import GatewayError, InferenceFailed
+from gateway.runtime import messages
+from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Result, Results, Run, Stop
+from gateway.tasks import Answer, Piece, Task
+
+BEAT_S = 0.5
+log = structlog.get_logger("gateway.worker")
+
+
+class Pipe(Protocol):
+    """The worker's end of the pipe."""
+
+    sent_at: float
+
+    def receive(self, *, wait: bool) -> Any:
+        """The next message; None if there is none and `wait` is false."""
+
+    def send(self, message: messages.Message) -> None:
+        """Send one message."""
+
+
+def _parse(task: Task, job: Job) -> Any:
+    return task.input.model_validate(messages.unpack(job.input))
+
+
+def _failed(job_id: int, error: BaseException) -> Result:
+    if not isinstance(error, GatewayError):
+        log.error("inference failed", exc_info=error)
+    return Result(job_id, None, Failure.of(error))
+
+
+class BatchLoop:
+    """Answers batch after batch; a batch that raises is run again one input at a time."""
+
+    def __init__(self, pipe: Pipe, engine: Engine, task: Task) -> None:
+        self._pipe = pipe
+        self._engine = engine
+        self._task = task
+
+    def run(self) -> None:
+        """Answer until told to stop."""
+        while not isinstance(message := self._pipe.receive(wait=True), Stop):
+            if isinstance(message, Run):
+                self._answer(message.jobs)
+
+    def _answer(self, jobs: list[Job]) -> None:
+        with structlog.contextvars.bound_contextvars(request_id=",".join(job.request_id for job in jobs)):
+            try:
+                results = self._outputs(jobs)
+            except Exception as error:
+                if len(jobs) == 1:
+                    results = [_failed(jobs[0].id, error)]
+                else:
+                    log.warning("batch failed, its inputs are run one by one", items=len(jobs), reason=repr(error))
+                    self._answer_each(jobs)
+                    results = []
+        self._pipe.send(Results(results, idle=True))
+
+    def _answer_each(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            with structlog.contextvars.bound_contextvars(request_id=job.request_id):
+                try:
+                    results = self._outputs([job])
+                except Exception as error:
+                    results = [_failed(job.id, error)]
+            self._pipe.send(Results(results))
+
+    def _outputs(self, jobs: list[Job]) -> list[Result]:
+        outputs = self._engine.run([_parse(self._task, job) for job in jobs])
+        if len(outputs) != len(jobs):
+            raise InferenceFailed(f"the engine gave {len(outputs)} outputs for {len(jobs)} inputs")
+        return [self._result(job.id, output) for job, output in zip(jobs, outputs, strict=True)]
+
+    def _result(self, job_id: int, output: Any) -> Result:
+        if isinstance(output, BaseException):
+            return _failed(job_id, output)
+        return Result(job_id, self._task.encode(output))
+
+
+class StreamLoop:
+    """Steps a streaming engine while anything is inside; whole answers are collected here for callers that wait."""
+
+    def __init__(self, pipe: Pipe, engine: StreamEngine, task: Task) -> None:
+        self._pipe = pipe
+        self._engine = engine
+        self._task = task
+        self._inside: dict[int, Job] = {}
+        self._collected: dict[int, list[Piece]] = {}
+
+    def run(self) -> None:
+        """Answer until told to stop and nothing is inside."""
+        stopping = False
+        while not (stopping and not self._inside):
+            message = self._pipe.receive(wait=not self._inside)
+            while message is not None:
+                match message:
+                    case Run(jobs):
+                        self._admit(jobs)
+                    case Drop(id):
+                        self._drop(id)
+                    case Stop():
+                        stopping = True
+                message = self._pipe.receive(wait=False)
+            if self._inside:
+                self._step()
+
+    def _admit(self, jobs: list[Job]) -> None:
+        failed = []
+        for job in jobs:
+            try:
+                self._engine.admit(job.id, _parse(self._task, job))
+            except Exception as error:
+                failed.append(_failed(job.id, error))
+            else:
+                self._inside[job.id] = job
+                if not job.stream:
+                    self._collected[job.id] = []
+        if failed:
+            self._pipe.send(Results(failed))
+
+    def _drop(self, job_id: int) -> None:
+        if self._inside.pop(job_id, None) is not None:
+            self._collected.pop(job_id, None)
+            self._engine.drop(job_id)
+
+    def _step(self) -> None:
+        try:
+            pieces = self._engine.step()
+        except Exception as error:
+            self._fail_all(error)
+            return
+        self._deliver(pieces)
+        if time.monotonic() - self._pipe.sent_at > BEAT_S:
+            self._pipe.send(Beat())
+
+    def _fail_all(self, error: Exception) -> None:
+        failed = [_failed(job_id, error) for job_id in self._inside]
+        for job_id in list(self._inside):
+            self._drop(job_id)
+        self._pipe.send(Results(failed))
+
+    def _deliver(self, pieces: Sequence[tuple[int, Piece | GatewayError]]) -> None:
+        streamed: list[tuple[int, Piece]] = []
+        finished: list[Result] = []
+        for job_id, piece in pieces:
+            if job_id not in self._inside:
+                continue
+            if isinstance(piece, GatewayError):
+                finished.append(_failed(job_id, piece))
+                self._forget(job_id)
+                continue
+            if job_id in self._collected:
+                self._collected[job_id].append(piece)
+            else:
+                streamed.append((job_id, piece))
+            if piece.finish_reason is not None:
+                finished += self._finish(job_id)
+        if streamed:
+            self._pipe.send(Pieces(streamed))
+        if finished:
+            self._pipe.send(Results(finished))
+
+    def _forget(self, job_id: int) -> None:
+        del self._inside[job_id]
+        self._collected.pop(job_id, None)
+
+    def _finish(self, job_id: int) -> list[Result]:
+        collected = self._collected.get(job_id)
+        self._forget(job_id)
+        if collected is None:
+            return []
+        assert self._task.collect is not None
+        try:
+            return [Result(job_id, self._encode(collected))]
+        except Exception as error:
+            return [_failed(job_id, error)]
+
+    def _encode(self, collected: list[Piece]) -> Answer:
+        assert self._task.collect is not None
+        return self._task.encode(self._task.collect(collected))

@@ -1,0 +1,180 @@
+"""All that crosses the pipe between the gateway and a worker: typed msgpack frames; knows no process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.errors import GatewayError, InferenceFailed, revive
+from gateway.tasks import Answer, Piece
+
+MAX_FRAME_BYTES = 1 << 30
+_PREFIX_BYTES = 4
+
+
+class Message(msgspec.Struct, tag=True, array_like=True):
+    """A frame's content; the tag is the class name."""
+
+
+class Load(Message):
+    """Gateway → worker, once: load this row's weights; with `canary`, answer the task's canary before reporting."""
+
+    spec: dict[str, Any]
+    files: str
+    canary: bool
+
+
+class Job(msgspec.Struct, array_like=True):
+    """One request inside a worker; `input` is its packed task input."""
+
+    id: int
+    request_id: str
+    stream: bool
+    input: msgspec.Raw
+
+
+class Run(Message):
+    """Gateway → worker: answer these; a batch for an engine, arrivals for a streaming engine."""
+
+    jobs: list[Job]
+
+
+class Drop(Message):
+    """Gateway → worker: the caller of this request has left."""
+
+    id: int
+
+
+class Stop(Message):
+    """Gateway → worker: end after what is running now."""
+
+
+class Loaded(Message):
+    """Worker → gateway: ready; how it runs and where the seconds of loading went."""
+
+    streams: bool
+    device: str
+    seconds: dict[str, float]
+
+
+class Failure(msgspec.Struct, array_like=True):
+    """A failure as data: the name of a `GatewayError` and its detail."""
+
+    kind: str
+    detail: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """What may be told of `error`: a `GatewayError` says itself, anything else is `InferenceFailed`."""
+        if isinstance(error, GatewayError):
+            return cls(type(error).__name__, error.detail)
+        return cls(InferenceFailed.__name__, InferenceFailed.default)
+
+    def error(self) -> GatewayError:
+        """The error to raise on this side of the pipe."""
+        return revive(self.kind, self.detail)
+
+
+class LoadFailed(Message):
+    """Worker → gateway: the weights could not be loaded."""
+
+    reason: str
+
+
+class Result(msgspec.Struct, array_like=True):
+    """The answer to one job, or its failure."""
+
+    id: int
+    answer: Answer | None
+    failure: Failure | None = None
+
+
+class Results(Message):
+    """Worker → gateway: finished jobs. `idle` says that the batch is over."""
+
+    results: list[Result]
+    idle: bool = False
+
+
+class Pieces(Message):
+    """Worker → gateway: what one step gave, as (id, piece)."""
+
+    pieces: list[tuple[int, Piece]]
+
+
+class Beat(Message):
+    """Worker → gateway: a step ended without news; the worker is alive."""
+
+
+ToWorker = Load | Run | Drop | Stop
+FromWorker = Loaded | LoadFailed | Results | Pieces | Beat
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+class Garbage(Exception):
+    """The bytes on the pipe are no frame."""
+
+
+def pack(value: Any) -> bytes:
+    """Plain values as msgpack."""
+    return _encoder.encode(value)
+
+
+def unpack(data: bytes | msgspec.Raw) -> Any:
+    """The plain values of `pack`."""
+    return msgspec.msgpack.decode(data)
+
+
+def to_frame(message: Message) -> bytes:
+    """The message with its length in front (4 bytes, little-endian)."""
+    payload = _encoder.encode(message)
+    return len(payload).to_bytes(_PREFIX_BYTES, "little") + payload
+
+
+def for_worker(payload: bytes) -> ToWorker:
+    """The message a worker received; raises `Garbage`."""
+    try:
+        return _to_worker.decode(payload)
+    except msgspec.DecodeError as error:
+        raise Garbage(str(error)) from error
+
+
+def for_gateway(payload: bytes) -> FromWorker:
+    """The message the gateway received; raises `Garbage`."""
+    try:
+        return _from_worker.decode(payload)
+    except msgspec.DecodeError as error:
+        raise Garbage(str(error)) from error
+
+
+def frame_length(prefix: bytes | bytearray) -> int:
+    """The payload's length in bytes from its prefix; raises `Garbage` beyond the bound."""
+    length = int.from_bytes(prefix[:_PREFIX_BYTES], "little")
+    if length > MAX_FRAME_BYTES:
+        raise Garbage(f"a frame of {length} bytes")
+    return length
+
+
+class FrameBuffer:
+    """Bytes in, whole payloads out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that `data` completed; raises `Garbage`."""
+        self._buffer += data
+        payloads: list[bytes] = []
+        start = 0
+        while len(self._buffer) - start >= _PREFIX_BYTES:
+            end = start + _PREFIX_BYTES + frame_length(self._buffer[start : start + _PREFIX_BYTES])
+            if len(self._buffer) < end:
+                break
+            payloads.append(bytes(self._buffer[start + _PREFIX_BYTES : end]))
+            start = end
+        del self._buffer[:start]
+        return payloads

@@ -1,0 +1,65 @@
+"""What is counted, in Prometheus's format; knows no HTTP and no process."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from gateway.tasks import Usage
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """All counters of one gateway, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.requests = Counter(
+            "gateway_requests", "Answered requests", ("model", "task", "status", "code"), registry=registry
+        )
+        self.seconds = Histogram(
+            "gateway_request_seconds",
+            "From acceptance to the last byte",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.waiting = Gauge("gateway_queue_items", "Requests waiting for a worker", ("model",), registry=registry)
+        self.inside = Gauge("gateway_running_items", "Requests inside a worker", ("model",), registry=registry)
+        self.batch_items = Histogram(
+            "gateway_batch_items", "Requests in one batch", ("model",), buckets=_ITEMS, registry=registry
+        )
+        self.tokens = Counter("gateway_tokens", "Tokens by the model's tokenizer", ("model", "kind"), registry=registry)
+        self.load_seconds = Gauge(
+            "gateway_load_seconds", "The last load, by part", ("model", "part"), registry=registry
+        )
+        self.workers = Gauge("gateway_workers", "Loaded workers", ("model",), registry=registry)
+        self.restarts = Counter(
+            "gateway_worker_restarts", "Workers that ended unasked", ("model", "reason"), registry=registry
+        )
+
+    def observe_request(self, model: str, task: str, status: int, code: int, seconds: float) -> None:
+        """Count one answered request; `code` is 0 for a success."""
+        self.requests.labels(model, task, str(status), str(code)).inc()
+        self.seconds.labels(model).observe(seconds)
+
+    def count_tokens(self, model: str, usage: Usage) -> None:
+        """Count the tokens of one answer."""
+        self.tokens.labels(model, "prompt").inc(usage.prompt_tokens)
+        self.tokens.labels(model, "completion").inc(usage.completion_tokens)
+
+    def render(self) -> tuple[bytes, str]:
+        """The exposition text and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
