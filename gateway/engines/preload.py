@@ -14,18 +14,19 @@ OFFLINE = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_DISABLE": "1",
 }
+
+
+def go_offline() -> None:
+    """Forbid the model libraries of this process any connection; weights are local files by now."""
+    os.environ.update(OFFLINE)
 
 
 def preload(modules: str) -> None:
     """Import the comma-separated `modules`; what is not installed is left to fail where it is needed."""
-    os.environ.update(OFFLINE)
     for module in filter(None, modules.split(",")):
         with contextlib.suppress(Exception):
             importlib.import_module(module)
-
-
-preload(os.environ.get(NAMES, ""))

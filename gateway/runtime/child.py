@@ -16,6 +16,7 @@ import structlog
 
 from gateway import logs
 from gateway.config import ModelSpec
+from gateway.engines import preload
 from gateway.engines.base import Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
 from gateway.runtime import messages
@@ -40,6 +41,7 @@ def main(pipe: socket.socket, birth: Birth) -> None:
     """Run a worker over `pipe` until it is told to stop or the gateway is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    preload.go_offline()
     logs.configure(birth.log_format, birth.log_level)
     structlog.contextvars.bind_contextvars(model=birth.name, worker=os.getpid())
     Child(pipe, birth).serve()

@@ -24,6 +24,7 @@ from gateway.runtime.messages import FromWorker, Load, Loaded, LoadFailed, Stop
 # Frames larger than this are packed in a thread.
 OFF_LOOP_BYTES = 1 << 16
 JOIN_S = 5.0
+PREFORK = "gateway.engines.prefork"
 log = structlog.get_logger("gateway.worker")
 
 
@@ -38,7 +39,7 @@ class Nursery:
         self._context: BaseContext = multiprocessing.get_context(method)
         os.environ[preload.NAMES] = self._modules
         if method == "forkserver":
-            self._context.set_forkserver_preload([preload.__name__])
+            self._context.set_forkserver_preload([PREFORK, child.__name__])
 
     async def warm(self) -> None:
         """Start the fork server, which takes as long as importing the model libraries does."""
@@ -89,6 +90,7 @@ class Worker(asyncio.Protocol):
         self._spawning: asyncio.Future[None] | None = None
         self._report: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self._end_seen = asyncio.Event()
+        self._closed = asyncio.Event()
         self._ended = False
 
     @property
@@ -104,13 +106,13 @@ class Worker(asyncio.Protocol):
             self._spawning = asyncio.ensure_future(asyncio.to_thread(self._process.start))
             try:
                 await asyncio.shield(self._spawning)
+                await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
             except OSError as error:
                 ours.close()
                 raise ModelUnavailable(f"no process for {self.spec.name}: {error.strerror}") from error
             except BaseException:
                 ours.close()
                 raise
-        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
         self.send(Load(self.spec.model_dump(mode="json"), str(files), canary))
         try:
             async with asyncio.timeout(self.spec.load_timeout_s):
@@ -143,9 +145,10 @@ class Worker(asyncio.Protocol):
             await asyncio.to_thread(_end, process)
         self._ended = True
         self._process = None
-        if self._transport is not None:
-            self._transport.close()
         self._bury()
+        if self._transport is not None:
+            self._transport.abort()
+            await self._closed.wait()
 
     def kill(self) -> None:
         """End the process at once; the pipe's end reports it like any other death."""
@@ -176,6 +179,7 @@ class Worker(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The pipe's end is the worker's."""
+        self._closed.set()
         self._bury()
 
     def _receive(self, message: FromWorker) -> None:
