@@ -33,9 +33,6 @@ class Engine(ABC):
     def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Outputs (or `GatewayError`s) for `inputs`, which are instances of `task.input`."""
 
-    def close(self) -> None:
-        """Give back what the process's end does not (usually nothing)."""
-
 
 class StreamEngine(ABC):
     """Answers piece by piece; continuous batching lives behind `step`.
@@ -64,9 +61,6 @@ class StreamEngine(ABC):
     @abstractmethod
     def drop(self, id: int) -> None:
         """Forget a stream whose caller has left; unknown ids are ignored."""
-
-    def close(self) -> None:
-        """Give back what the process's end does not (usually nothing)."""
 
 
 def engine_class(name: str) -> type[Engine] | type[StreamEngine]:

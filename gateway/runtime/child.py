@@ -102,7 +102,6 @@ class Child:
             StreamLoop(self._pipe, engine, task).run()
         else:
             BatchLoop(self._pipe, engine, task).run()
-        engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
         seconds = {"process": max(0.0, time.time() - self._born_at)}

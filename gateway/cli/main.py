@@ -1,0 +1,36 @@
+"""The `gateway` command; each group of subcommands is a file of its own, and none imports a model library."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from gateway import __version__
+from gateway.cli import keys, models, serve
+from gateway.errors import GatewayError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Cloudflare Workers AI's routes from your own machine.")
+app.command("serve")(serve.serve)
+app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove.")
+app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command; a failure that has an explanation is one line, not a traceback."""
+    try:
+        app()
+    except GatewayError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error.detail}", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""`gateway serve`: settings, starter weights, then the server; knows no route and no model."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from gateway import config
+from gateway.config import ConfigError, ModelSpec, Settings
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one [default: 8787].")]
+Models = Annotated[Path | None, typer.Option(help="The models.yaml to serve.")]
+Home = Annotated[Path | None, typer.Option(help="The model store and keys [default: the user's data directory].")]
+LogFormat = Annotated[str | None, typer.Option(help="text or json.")]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
+Offline = Annotated[bool | None, typer.Option("--offline/--online", help="Never open an outbound connection.")]
+Pull = Annotated[bool, typer.Option("--pull/--no-pull", help="Fetch missing starter weights first.")]
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    models: Models = None,
+    home: Home = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
+    offline: Offline = None,
+    pull: Pull = True,
+) -> None:
+    """Serve the models of models.yaml on Cloudflare's routes."""
+    given = {
+        "host": host,
+        "port": port,
+        "models": models,
+        "home": home,
+        "log_format": log_format,
+        "log_level": log_level,
+        "offline": offline,
+    }
+    settings = read_settings({name: value for name, value in given.items() if value is not None})
+    path = config.find_models_file(settings)
+    specs = config.load_specs(path)
+    listener = bind(settings)
+    with listener:
+        if pull:
+            from gateway.cli.models import ensure_starters
+
+            ensure_starters(settings, specs)
+        run(settings, specs, path, listener)
+
+
+def read_settings(given: dict[str, Any]) -> Settings:
+    """The settings with the command line's on top; raises `ConfigError` naming the setting."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError(f"setting {config.describe(error)}") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address of `host` is this machine's own; raises `ConfigError` if it has none."""
+    try:
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise ConfigError(f"cannot resolve --host {host}: {error.strerror}") from error
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket. Raises `ConfigError`: no key for a public address, or the port is taken."""
+    from gateway.api.auth import Keyring
+
+    if not is_loopback(settings.host) and not Keyring.of(settings).has_keys():
+        raise ConfigError(
+            f"will not listen on {settings.host} without a key: run `gateway keys create` first, "
+            "or listen on 127.0.0.1"
+        )
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+            "is a gateway already running there? Choose another with --port"
+        ) from error
+    return listener
+
+
+def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket.socket) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM): running requests get `settings.grace_s` to finish."""
+    import uvicorn
+
+    from gateway import logs
+    from gateway.app import create_app
+    from gateway.weights.store import pinned_beside
+
+    logs.configure(settings.log_format, settings.log_level)
+    app = create_app(settings, specs, pinned=pinned_beside(path))
+    host, port = listener.getsockname()[:2]
+    typer.echo(f"Gateway listens on http://{f'[{host}]' if ':' in host else host}:{port}", err=True)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.grace_s)),
+        )
+    )
+    server.run(sockets=[listener])
