@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -15,6 +15,7 @@ from gateway.tasks.validation import Base64, Boolean, ByteArray, Integer, Number
 class WhisperInput(TaskInput):
     """Raw audio, or JSON with `audio` as an array of bytes; languages are ISO 639-1 codes."""
 
+    language_field: ClassVar[str] = "/source_lang"
     audio: ByteArray
     source_lang: Annotated[Text, Field(max_length=32)] | None = None
     target_lang: Annotated[Text, Field(max_length=32)] | None = None
@@ -32,6 +33,7 @@ class WhisperInput(TaskInput):
 class WhisperTurboInput(TaskInput):
     """JSON with `audio` as base64, and Whisper's decoding options."""
 
+    language_field: ClassVar[str] = "/language"
     audio: Base64
     task: Literal["transcribe", "translate"] = "transcribe"
     language: Annotated[Text, Field(max_length=32)] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,9 @@ from gateway.tasks.validation import Integer, Text
 MAX_CHARACTERS = 10_000
 Encoding = Literal["linear16", "flac", "mulaw", "alaw", "mp3", "opus", "aac"]
 Container = Literal["none", "wav", "ogg"]
+Speaker = Literal[
+    "angus", "asteria", "arcas", "orion", "orpheus", "athena", "luna", "zeus", "perseus", "helios", "hera", "stella"
+]
 Speech = Annotated[Text, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
 
@@ -37,6 +40,7 @@ class Utterance(BaseModel):
 class MelottsInput(TaskInput):
     """`prompt` in the language `lang`."""
 
+    text_field: ClassVar[str] = "/prompt"
     prompt: Speech
     lang: Annotated[Text, Field(min_length=1, max_length=32)] = "en"
 
@@ -52,8 +56,9 @@ class MelottsInput(TaskInput):
 class AuraInput(TaskInput):
     """`text` by `speaker`, encoded as asked for."""
 
+    text_field: ClassVar[str] = "/text"
     text: Speech
-    speaker: Annotated[Text, Field(max_length=64)] = "angus"
+    speaker: Speaker = "angus"
     encoding: Encoding = "mp3"
     container: Container | None = None
     sample_rate: Annotated[Integer, Field(ge=8000, le=48_000)] | None = None
@@ -102,6 +107,4 @@ MELOTTS = Task(
     canary={"prompt": "Hi"},
     render=_melotts,
 )
-AURA = Task(
-    name=_NAME, title=_TITLE, shape="aura", input=AuraInput, output=bytes, canary={"text": "Hi"}, render=_aura
-)
+AURA = Task(name=_NAME, title=_TITLE, shape="aura", input=AuraInput, output=bytes, canary={"text": "Hi"}, render=_aura)

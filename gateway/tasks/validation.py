@@ -49,6 +49,11 @@ def _json_type(value: Any) -> str:
             return "object"
 
 
+def _bound(value: float) -> str:
+    """A bound without the `.0` of whole floats and without an exponent."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
 def _pointer(location: Iterable[int | str]) -> str:
     """A JSON pointer; parts in angle brackets are tags of unions and no part of the document."""
     return "/" + "/".join(str(part) for part in location if not str(part).startswith("<"))
@@ -68,11 +73,11 @@ def _phrase(error: ErrorDetails) -> str:
         return f"Type mismatch of '{where}', '{_json_type(error['input'])}' not in '{_EXPECTED[kind]}'"
     match kind:
         case "greater_than_equal":
-            return f"'{where}' must be >= {context['ge']:g}"
+            return f"'{where}' must be >= {_bound(context['ge'])}"
         case "greater_than":
-            return f"'{where}' must be > {context['gt']:g}"
+            return f"'{where}' must be > {_bound(context['gt'])}"
         case "less_than_equal":
-            return f"'{where}' must be <= {context['le']:g}"
+            return f"'{where}' must be <= {_bound(context['le'])}"
         case "string_too_short" | "too_short" | "bytes_too_short":
             return f"Length of '{where}' must be >= {context['min_length']}"
         case "string_too_long" | "too_long" | "bytes_too_long":
