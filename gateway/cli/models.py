@@ -1,0 +1,196 @@
+"""`gateway models`: list, pull, verify, remove and pin weights; knows nothing of how models run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.progress import TransferBar, megabytes
+from gateway.cli.serve import read_settings
+from gateway.config import ConfigError, ModelSpec, Settings, find_models_file, load_specs
+from gateway.errors import GatewayError
+from gateway.weights.lock import FILE_NAME, Lock
+from gateway.weights.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="The weights of the rows of models.yaml: what is here, and what is not.")
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or aliases of rows.")]
+ModelsFile = Annotated[Path | None, typer.Option("--models", metavar="FILE", help="The models.yaml to use.")]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The rows of one models.yaml and the store that keeps their weights."""
+
+    specs: list[ModelSpec]
+    store: Store
+    lock_file: Path
+
+    def named(self, names: Sequence[str]) -> list[ModelSpec]:
+        """The rows with these names or aliases; raises `ConfigError` with near matches for an unknown one."""
+        owners = {name: spec for spec in self.specs for name in (spec.name, *spec.aliases)}
+        for name in names:
+            if name not in owners:
+                raise ConfigError(f"no model {name} in models.yaml{_near(name, owners)}")
+        return [owners[name] for name in names]
+
+
+def open_catalog(models: Path | None) -> Catalog:
+    """The catalog of `models`, or of the file that the settings choose; raises `ConfigError`."""
+    settings = read_settings({} if models is None else {"models": models})
+    path = find_models_file(settings)
+    return Catalog(load_specs(path), _store(settings, path), path.parent / FILE_NAME)
+
+
+@app.command("list")
+def list_models(models: ModelsFile = None) -> None:
+    """Show each row: task, engine, size, whether its weights are here, license, source."""
+    from rich.table import Table
+
+    catalog = open_catalog(models)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "task", "engine", "size", "here", "license", "source"):
+        table.add_column(heading, overflow="fold")
+    for spec in catalog.specs:
+        size = megabytes(catalog.store.size_bytes(spec)) if spec.source else "-"
+        here = ("yes" if catalog.store.find(spec) else "no") if spec.source else "-"
+        table.add_row(spec.name, spec.task, spec.engine, size, here, spec.license, spec.source or "-")
+    _console().print(table)
+
+
+@app.command()
+def pull(
+    names: Names = None,
+    starters: Annotated[bool, typer.Option("--starters", help="Every row marked `starter`.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every row with a source.")] = False,
+    models: ModelsFile = None,
+) -> None:
+    """Fetch weights, check every file, and repair what is damaged."""
+    catalog = open_catalog(models)
+    chosen = catalog.named(names or [])
+    chosen += [spec for spec in catalog.specs if spec.source and (every or (starters and spec.starter))]
+    if not chosen:
+        raise ConfigError("nothing to pull: give names, --starters or --all (`gateway models list` shows the rows)")
+    bar = TransferBar(_console())
+    _each(chosen, lambda spec: f"{spec.name} is here: {catalog.store.pull(spec, bar)}")
+
+
+@app.command()
+def verify(names: Names = None, models: ModelsFile = None) -> None:
+    """Read every byte of the named rows, or of all that are here, and compare."""
+    catalog = open_catalog(models)
+    chosen = catalog.named(names) if names else [spec for spec in catalog.specs if catalog.store.was_pulled(spec)]
+
+    def report(spec: ModelSpec) -> str:
+        faults = catalog.store.verify(spec)
+        if faults:
+            raise ConfigError(f"{spec.name}: {'; '.join(faults)} (repair: `gateway models pull {spec.name}`)")
+        return f"{spec.name} is intact"
+
+    _each(chosen, report)
+
+
+@app.command()
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or aliases of rows.")],
+    models: ModelsFile = None,
+) -> None:
+    """Delete weights from the store."""
+    catalog = open_catalog(models)
+
+    def drop(spec: ModelSpec) -> str:
+        if (spec.source or "file:").startswith("file:"):
+            return f"{spec.name} keeps no weights in the store: nothing removed"
+        others = [other.name for other in catalog.specs if other != spec and catalog.store.is_shared(spec, other)]
+        shared = f"; so are those of {', '.join(others)}, which are the same" if others else ""
+        return f"the weights of {spec.name} are removed, {megabytes(catalog.store.remove(spec))} freed{shared}"
+
+    _each(catalog.named(names), drop)
+
+
+@app.command()
+def lock(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or aliases of rows.")],
+    models: ModelsFile = None,
+) -> None:
+    """Pin what the sources give today in the models.lock beside models.yaml. You vouch for the files."""
+    catalog = open_catalog(models)
+    bar = TransferBar(_console())
+
+    def pin(spec: ModelSpec) -> str:
+        snapshot = catalog.store.pin(spec, bar)
+        key = f"{snapshot.source}#{snapshot.archive}" if snapshot.archive else snapshot.source
+        Lock.load(catalog.lock_file).with_snapshot(key, snapshot).save(catalog.lock_file)
+        return f"{spec.name}: {len(snapshot.files)} files pinned in {catalog.lock_file}"
+
+    _each(catalog.named(names), pin)
+
+
+def ensure_starters(settings: Settings, specs: Sequence[ModelSpec]) -> None:
+    """Pull the starter rows that are missing, with progress on standard error; a failure is told and passed over.
+
+    Raises `ConfigError` only for a models.lock that cannot be read.
+    """
+    store = _store(settings, find_models_file(settings))
+    console = _console(stderr=True)
+    missing = [spec for spec in specs if spec.starter and spec.source and _is_missing(store, spec)]
+    if missing and settings.offline:
+        names = ", ".join(spec.name for spec in missing)
+        _say(console, f"GATEWAY_OFFLINE: not fetching {names}; requests to them will be refused")
+        return
+    bar = TransferBar(console)
+    for spec in missing:
+        try:
+            store.pull(spec, bar)
+        except GatewayError as error:
+            _say(console, f"error: {error.detail}")
+
+
+def _is_missing(store: Store, spec: ModelSpec) -> bool:
+    try:
+        return store.find(spec) is None
+    except ConfigError:
+        return True
+
+
+def _store(settings: Settings, models_file: Path) -> Store:
+    return Store(settings.home, offline=settings.offline, pinned=Lock.for_models(models_file))
+
+
+def _each(specs: Sequence[ModelSpec], act: Callable[[ModelSpec], str]) -> None:
+    """Act on each row once, go on after a failure, and exit with 1 if there was one."""
+    has_failed = False
+    for spec in {spec.name: spec for spec in specs}.values():
+        try:
+            _say(_console(), act(spec))
+        except GatewayError as error:
+            has_failed = True
+            _say(_console(stderr=True), f"error: {error.detail}")
+    if has_failed:
+        raise typer.Exit(1)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known))
+    return f"; did you mean {' or '.join(near)}?" if near else "; `gateway models list` shows the rows"
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    # What is not a terminal has no width: a table that is piped must not be cut.
+    return console if console.is_terminal else Console(stderr=stderr, width=240)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
