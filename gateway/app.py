@@ -9,13 +9,14 @@ from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.api import State, install
-from gateway.api.auth import Keyring
+from gateway.api.keyring import Keyring
 from gateway.config import ModelSpec, Settings
 from gateway.runtime.keeper import Means
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
 from gateway.runtime.worker import Nursery
-from gateway.weights.store import Lock, Store
+from gateway.weights.lock import Lock
+from gateway.weights.store import Store
 
 
 def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock | None = None) -> FastAPI:

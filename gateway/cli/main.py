@@ -11,7 +11,12 @@ from gateway import __version__
 from gateway.cli import keys, models, serve
 from gateway.errors import GatewayError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Cloudflare Workers AI's routes from your own machine.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Cloudflare Workers AI's routes from your own machine.",
+)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove.")
 app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")

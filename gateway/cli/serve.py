@@ -74,12 +74,11 @@ def is_loopback(host: str) -> bool:
 
 def bind(settings: Settings) -> socket.socket:
     """The listening socket. Raises `ConfigError`: no key for a public address, or the port is taken."""
-    from gateway.api.auth import Keyring
+    from gateway.api.keyring import Keyring
 
     if not is_loopback(settings.host) and not Keyring.of(settings).has_keys():
         raise ConfigError(
-            f"will not listen on {settings.host} without a key: run `gateway keys create` first, "
-            "or listen on 127.0.0.1"
+            f"will not listen on {settings.host} without a key: run `gateway keys create` first, or listen on 127.0.0.1"
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -102,10 +101,10 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
 
     from gateway import logs
     from gateway.app import create_app
-    from gateway.weights.store import pinned_beside
+    from gateway.weights.lock import Lock
 
     logs.configure(settings.log_format, settings.log_level)
-    app = create_app(settings, specs, pinned=pinned_beside(path))
+    app = create_app(settings, specs, pinned=Lock.for_models(path))
     host, port = listener.getsockname()[:2]
     typer.echo(f"Gateway listens on http://{f'[{host}]' if ':' in host else host}:{port}", err=True)
     server = uvicorn.Server(

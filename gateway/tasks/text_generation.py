@@ -1,4 +1,4 @@
-"""Text generation, native family: a prompt or messages in, text in one answer or piece by piece out (contract B1, C1)."""
+"""Text generation, native family: prompt or messages in, text in one answer or in pieces out (contract B1, C1)."""
 
 from __future__ import annotations
 
