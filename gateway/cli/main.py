@@ -33,7 +33,9 @@ def main() -> None:
     try:
         app()
     except GatewayError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error.detail}", highlight=False)
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print("error:", style="bold red", end=" ")
+        console.print(error.detail, markup=False)
         sys.exit(1)
 
 

@@ -88,7 +88,7 @@ class Worker(asyncio.Protocol):
         self._frames = messages.FrameBuffer()
         self._transport: asyncio.Transport | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
-        self._spawning: asyncio.Future[None] | None = None
+        self._spawning: asyncio.Task[None] | None = None
         self._report: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self._end_seen = asyncio.Event()
         self._closed = asyncio.Event()
@@ -101,19 +101,12 @@ class Worker(asyncio.Protocol):
 
     async def start(self, nursery: Nursery, files: Path, *, canary: bool) -> Loaded:
         """Start the process and load; raises `ModelUnavailable` with the reason. On any failure call `stop`."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = nursery.process(theirs, self.spec.name)
-            self._spawning = asyncio.ensure_future(asyncio.to_thread(self._process.start))
-            try:
-                await asyncio.shield(self._spawning)
-                await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
-            except OSError as error:
-                ours.close()
-                raise ModelUnavailable(f"no process for {self.spec.name}: {error.strerror}") from error
-            except BaseException:
-                ours.close()
-                raise
+        # Never cancelled half-way: `stop` waits for it and then finds a process and a pipe, or neither.
+        self._spawning = asyncio.create_task(self._spawn(nursery))
+        try:
+            await asyncio.shield(self._spawning)
+        except OSError as error:
+            raise ModelUnavailable(f"no process for {self.spec.name}: {error.strerror}") from error
         self.send(Load(self.spec.model_dump(mode="json"), str(files), canary))
         try:
             async with asyncio.timeout(self.spec.load_timeout_s):
@@ -121,6 +114,17 @@ class Worker(asyncio.Protocol):
         except TimeoutError:
             raise ModelUnavailable(f"{self.spec.name} was not loaded within {self.spec.load_timeout_s:g} s") from None
         return self.loaded
+
+    async def _spawn(self, nursery: Nursery) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = nursery.process(theirs, self.spec.name)
+                await asyncio.to_thread(self._process.start)
+                await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+            except BaseException:
+                ours.close()
+                raise
 
     def send(self, message: messages.Message) -> None:
         """Send a small message; to a lost worker, nothing happens."""
