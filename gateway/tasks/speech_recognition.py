@@ -25,9 +25,9 @@ class WhisperInput(TaskInput):
         return Extent(1, len(self.audio))
 
     def decoding(self) -> Decoding:
-        """The decoding options both input forms share."""
+        """The decoding options both input forms share; this one leaves pauses out, where Whisper invents words."""
         to_english = self.target_lang == "en" and self.source_lang not in (None, "en")
-        return Decoding(language=self.source_lang, task="translate" if to_english else "transcribe")
+        return Decoding(language=self.source_lang, task="translate" if to_english else "transcribe", vad_filter=True)
 
 
 class WhisperTurboInput(TaskInput):

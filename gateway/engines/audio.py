@@ -1,0 +1,129 @@
+"""Encoded audio of unknown origin as samples, within bounds; knows no model and opens nothing but the bytes given."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from gateway.errors import BadInput
+
+MAX_SECONDS = 3600.0
+RATES_HZ = range(4_000, 384_001)
+MAX_FRAME_SAMPLES = 1 << 20
+MAX_BLOCK_BYTES = 16 << 20
+
+# Demuxers that read one self-contained file: no playlists, no concatenation, no images, no raw or guessed formats.
+_DEMUXERS = "wav,w64,mp3,ogg,flac,mov,matroska,aac,aiff,amr,caf,au,wv,asf"
+_CODECS = frozenset(
+    name
+    for name in av.codecs_available
+    if name.startswith("pcm_")
+    or name in {"mp3", "mp3float", "mp2", "mp2float", "aac", "aac_fixed", "opus", "libopus", "vorbis", "flac", "alac"}
+    or name in {"amrnb", "amrwb", "libopencore_amrnb", "libopencore_amrwb", "adpcm_ms", "adpcm_ima_wav", "wavpack"}
+    or name in {"wmav1", "wmav2", "gsm", "gsm_ms", "speex", "libspeex"}
+)
+_CONTAINER_OPTIONS = {
+    "format_whitelist": _DEMUXERS,
+    "codec_whitelist": ",".join(sorted(_CODECS)),
+    "protocol_whitelist": "",
+    "max_streams": "8",
+}
+
+
+def _limit_blocks() -> None:
+    """Cap every single allocation of FFmpeg: a few hundred bytes of MP4 can claim an index of gigabytes."""
+    limit = ctypes.CDLL(av._core.__file__).av_max_alloc
+    limit.argtypes, limit.restype = [ctypes.c_size_t], None
+    limit(MAX_BLOCK_BYTES)
+
+
+_limit_blocks()
+
+
+def _refuse(url: str, *_: Any) -> NoReturn:
+    raise PermissionError("the file refers to another one")
+
+
+def decode(
+    data: bytes, rate_hz: int = 16_000, max_seconds: float = MAX_SECONDS, field: str = "/audio"
+) -> NDArray[np.float32]:
+    """The first audio track of `data` as mono samples in [-1, 1] at `rate_hz`, shape (samples,).
+
+    A damaged file yields what can be decoded of it. Memory stays within a few times the answer's size, whatever
+    the file's header says. Raises `BadInput` naming `field` if `data` is no known audio format, has no audio
+    track, yields no sample, or lasts longer than `max_seconds`.
+    """
+    samples = bytearray()
+    limit_bytes = 2 * int(max_seconds * rate_hz)
+    try:
+        with av.open(
+            io.BytesIO(data), "r", container_options=_CONTAINER_OPTIONS, io_open=_refuse, metadata_errors="ignore"
+        ) as container:
+            stream = container.streams.best("audio")
+            if not isinstance(stream, AudioStream):
+                raise BadInput(f"'{field}' has no audio track")
+            for frame in _resampled(_frames(container, stream, max_seconds), rate_hz):
+                samples += bytes(frame.planes[0])[: 2 * frame.samples]
+                if len(samples) > limit_bytes:
+                    raise _TooLong
+    except _TooLong:
+        raise BadInput(f"'{field}' must not last longer than {max_seconds:g} seconds") from None
+    except (av.FFmpegError, ValueError, PermissionError, MemoryError):
+        if not samples:
+            raise BadInput(f"'{field}' is not audio in a known format") from None
+    if not samples:
+        raise BadInput(f"'{field}' holds no audio that can be decoded")
+    audio = np.frombuffer(samples, dtype=np.int16).astype(np.float32)
+    audio /= 32768.0
+    return audio
+
+
+class _TooLong(Exception):
+    """More audio than was asked for."""
+
+
+def _frames(container: InputContainer, stream: AudioStream, max_seconds: float) -> Iterator[AudioFrame]:
+    """Decoded frames in their own format; packets that cannot be decoded are left out."""
+    context = stream.codec_context
+    if context is None or context.name not in _CODECS:
+        raise ValueError("no decoder for this track")
+    context.options = {"max_samples": str(MAX_FRAME_SAMPLES)}
+    seconds = 0.0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            if frame.sample_rate not in RATES_HZ:
+                raise ValueError("sample rate out of range")
+            seconds += frame.samples / frame.sample_rate
+            if seconds > max_seconds + 1:
+                raise _TooLong
+            frame.pts = None
+            yield frame
+
+
+def _resampled(frames: Iterator[AudioFrame], rate_hz: int) -> Iterator[AudioFrame]:
+    """Frames as mono 16-bit samples at `rate_hz`; the source's format may change on the way, as in chained Ogg."""
+    resampler: AudioResampler | None = None
+    current: tuple[str, str, int] | None = None
+    for frame in frames:
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or source != current:
+            if resampler is not None:
+                yield from resampler.resample(None)
+            resampler, current = AudioResampler(format="s16", layout="mono", rate=rate_hz), source
+        yield from resampler.resample(frame)
+    if resampler is not None:
+        yield from resampler.resample(None)

@@ -1,0 +1,95 @@
+"""Samples as an encoded audio file or stream (contract section B7); knows no model and no request."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from numpy.typing import NDArray
+
+from gateway.errors import BadInput
+from gateway.tasks.text_to_speech import AudioFormat, Container
+
+_BLOCK_SAMPLES = 1 << 14
+_LIBOPUS_MONO_LIMIT = 256_000  # bit/s; the contract allows more, libopus does not
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """What one encoding can be: the first container, rate and bit rate are its defaults."""
+
+    name: str
+    sample_format: str
+    containers: dict[Container, tuple[str, str]]
+    rates_hz: tuple[int, ...]
+    bit_rate: int | None = None
+    bit_rates: range | tuple[int, ...] = ()
+
+
+def _raw_or_wav(name: str, muxer: str, media: str, rates_hz: tuple[int, ...]) -> _Codec:
+    raw = (muxer, f"{media};rate={{rate}};channels=1")
+    return _Codec(name, "s16", {"wav": ("wav", "audio/wav"), "none": raw}, rates_hz)
+
+
+_LINEAR_RATES_HZ, _TELEPHONE_RATES_HZ = (24_000, 8_000, 16_000, 32_000, 48_000), (8_000, 16_000)
+_FLAC_RATES_HZ = (48_000, 8_000, 16_000, 22_050, 32_000)
+_CODECS = {
+    "linear16": _raw_or_wav("pcm_s16le", "s16le", "audio/l16", _LINEAR_RATES_HZ),
+    "mulaw": _raw_or_wav("pcm_mulaw", "mulaw", "audio/mulaw", _TELEPHONE_RATES_HZ),
+    "alaw": _raw_or_wav("pcm_alaw", "alaw", "audio/alaw", _TELEPHONE_RATES_HZ),
+    "mp3": _Codec("libmp3lame", "s16p", {"none": ("mp3", "audio/mpeg")}, (22_050,), 48_000, (32_000, 48_000)),
+    "opus": _Codec("libopus", "s16", {"ogg": ("ogg", "audio/ogg")}, (48_000,), 12_000, range(4_000, 650_001)),
+    "flac": _Codec("flac", "s16", {"none": ("flac", "audio/flac")}, _FLAC_RATES_HZ),
+    "aac": _Codec("aac", "fltp", {"none": ("adts", "audio/aac")}, (22_050,), 48_000, range(4_000, 192_001)),
+}
+
+
+def _listed(allowed: Sequence[Any]) -> str:
+    if isinstance(allowed, range):
+        return f"from {allowed[0]} to {allowed[-1]}"
+    return " or ".join(map(str, allowed)) or "absent"
+
+
+def check(audio: AudioFormat) -> None:
+    """Raise `BadInput` naming the field that the encoding does not allow (Deepgram's table of combinations)."""
+    codec = _CODECS[audio.encoding]
+    asked = (("container", tuple(codec.containers)), ("sample_rate", codec.rates_hz), ("bit_rate", codec.bit_rates))
+    for field, allowed in asked:
+        value = getattr(audio, field)
+        if value is not None and value not in allowed:
+            raise BadInput(f"'/{field}' of encoding {audio.encoding} must be {_listed(allowed)}")
+
+
+def encode(samples: NDArray[np.int16] | NDArray[np.float32], rate_hz: int, audio: AudioFormat) -> tuple[bytes, str]:
+    """Mono `samples`, shape (n,), int16 or float32 in [-1, 1], at `rate_hz`, as `audio` asks; and the media type.
+
+    Raises `BadInput` as `check` does.
+    """
+    check(audio)
+    codec = _CODECS[audio.encoding]
+    muxer, media_type = codec.containers[audio.container] if audio.container else next(iter(codec.containers.values()))
+    target_hz = audio.sample_rate or codec.rates_hz[0]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=muxer) as out:
+        stream = out.add_stream(codec.name, rate=target_hz)
+        assert isinstance(stream, AudioStream)
+        stream.codec_context.layout, stream.codec_context.format = "mono", codec.sample_format
+        if codec.bit_rate is not None:
+            stream.codec_context.bit_rate = min(audio.bit_rate or codec.bit_rate, _LIBOPUS_MONO_LIMIT)
+        for start in range(0, len(samples), _BLOCK_SAMPLES):
+            out.mux(stream.encode(_frame(samples[start : start + _BLOCK_SAMPLES], rate_hz)))
+        out.mux(stream.encode(None))
+    return buffer.getvalue(), media_type.format(rate=target_hz)
+
+
+def _frame(samples: NDArray[Any], rate_hz: int) -> AudioFrame:
+    format = "s16" if samples.dtype == np.int16 else "flt"
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples[None, :]), format=format, layout="mono")
+    frame.sample_rate = rate_hz
+    return frame
