@@ -1,0 +1,117 @@
+"""Text classification by a fine-tuned encoder, or by a logistic head over sentence vectors; knows no other task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from gateway.config import ConfigError, Frozen, ModelSpec
+from gateway.engines.base import Engine as Base
+from gateway.engines.encoding import PASS_TOKENS, Encoder, tokenize, usable_window
+from gateway.engines.head import Head, load_head
+from gateway.engines.options import read_options
+from gateway.engines.packing import pad, passes
+from gateway.engines.precision import Precision, choose, use_threads
+from gateway.tasks import Task
+from gateway.tasks.text_classification import Label, TextClassificationInput, TextClassificationOutput
+
+
+class Options(Frozen):
+    """`head`: a file of gateway/engines/heads, without its ending, to put on a sentence encoder."""
+
+    head: str | None = None
+
+
+class Classifier(Protocol):
+    """Anything with labels that gives their probabilities: shape (texts, labels), rows summing to 1."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """In the model's order."""
+
+    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[Any]:
+        """Row i is of `texts[i]`."""
+
+
+class FineTuned:
+    """A transformers folder with a sequence-classification head; labels in the order of their ids."""
+
+    def __init__(self, files: Path, precision: Precision, window: int | None) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
+        self._model = AutoModelForSequenceClassification.from_pretrained(
+            files,
+            dtype=precision.torch_dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+        self._model.to(precision.device).eval()
+        config = self._model.config
+        self._window = usable_window(config, self._tokenizer, window)
+        self._budget = PASS_TOKENS[self._model.device.type]
+        self.labels = [config.id2label[index] for index in range(config.num_labels)]
+
+    @torch.inference_mode()
+    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Softmax over the labels."""
+        rows = tokenize(self._tokenizer, texts, self._window)
+        out = np.empty((len(rows), len(self.labels)), np.float32)
+        for group in passes([len(row) for row in rows], self._budget):
+            ids, mask = pad([rows[i] for i in group], self._model.config.pad_token_id or 0, self._model.device)
+            logits = self._model(input_ids=ids, attention_mask=mask.long()).logits
+            out[group] = logits.float().softmax(-1).cpu().numpy()
+        return out
+
+
+class Headed:
+    """A sentence encoder with a logistic head; raises `ConfigError` if the two do not fit."""
+
+    def __init__(self, encoder: Encoder, head: Head) -> None:
+        if encoder.dimensions != head.dimensions:
+            raise ConfigError(
+                f"options.head: it reads {head.dimensions} dimensions, the encoder gives {encoder.dimensions}"
+            )
+        self._encoder = encoder
+        self._head = head
+        self.labels = head.labels
+
+    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """The head's logistic function of the texts' vectors."""
+        rows = self._encoder.tokenize(texts)
+        return self._head.probabilities(self._encoder.encode(rows, [self._head.pooling] * len(rows)))
+
+
+class Engine(Base):
+    """Every label with its probability, in the model's order; text beyond the window does not count."""
+
+    def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
+        super().__init__(spec, task, files)
+        options = read_options(Options, spec)
+        use_threads(spec)
+        precision = choose(spec)
+        self.device = precision.device
+        self._classifier: Classifier
+        if options.head is None:
+            self._classifier = FineTuned(files, precision, spec.context_window)
+        else:
+            head = load_head(options.head)
+            self._classifier = Headed(Encoder(files, precision, spec.context_window, head.normalize), head)
+
+    def run(self, inputs: Sequence[TextClassificationInput]) -> Sequence[TextClassificationOutput]:
+        """All labels of each input."""
+        scores = self._classifier.probabilities([input.text for input in inputs])
+        return [
+            TextClassificationOutput(
+                [
+                    Label(label=label, score=float(score))
+                    for label, score in zip(self._classifier.labels, row, strict=True)
+                ]
+            )
+            for row in scores
+        ]
