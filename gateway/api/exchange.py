@@ -1,0 +1,38 @@
+"""One request and its answer, as headers, logs and metrics see it; knows no route."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+_KEY = "gateway.exchange"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What becomes known of a request on its way; `model` and `task` stay empty if it reaches no model.
+
+    `status` is 0 until the answer's headers are sent, `code` is 0 for a success.
+    """
+
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    token: bytes = field(default=b"", repr=False)
+    model: str = ""
+    task: str = ""
+    status: int = 0
+    code: int = 0
+
+
+def begin(scope: Scope) -> Exchange:
+    """A new exchange, kept in `scope`."""
+    exchange = Exchange()
+    scope[_KEY] = exchange
+    return exchange
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange that `scope` belongs to."""
+    exchange: Exchange = scope[_KEY]
+    return exchange

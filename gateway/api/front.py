@@ -1,0 +1,68 @@
+"""The outermost layer: request ids, canonical paths, the last resort for errors, one log line per request."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.api.envelope import failure
+from gateway.api.exchange import Exchange, begin
+from gateway.api.paths import canonical
+from gateway.runtime.metrics import Metrics
+
+_log = structlog.get_logger()
+
+
+class Front:
+    """Every HTTP request gets an id, which is in the answer's `cf-ai-req-id`, in error texts and in all log lines.
+
+    Nothing here speaks WebSocket: such connections are refused.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an HTTP request on and account for it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            scope = {**scope, "path": canonical(scope["path"])}
+            exchange = begin(scope)
+            with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+                await self._serve(exchange, scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message["headers"], (b"cf-ai-req-id", exchange.request_id.encode())]
+            await send(message)
+
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, tagged)
+        except Exception as error:
+            if exchange.status:  # too late for an answer: the server closes the connection
+                raise
+            await failure(error, exchange)(scope, receive, tagged)
+        finally:
+            self._account(exchange, scope, time.perf_counter() - started)
+
+    def _account(self, exchange: Exchange, scope: Scope, seconds: float) -> None:
+        self._metrics.observe_request(exchange.model, exchange.task, exchange.status, exchange.code, seconds)
+        route = scope.get("route")
+        _log.info(
+            "request",
+            method=scope["method"],
+            path=getattr(route, "path_format", ""),
+            model=exchange.model,
+            status=exchange.status,
+            code=exchange.code,
+            ms=round(seconds * 1000, 3),
+        )

@@ -1,0 +1,28 @@
+"""Puts routes, layers and error handlers on an application; the one place in `api` that knows all of them."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from gateway.api import cloudflare, health, tokens
+from gateway.api.auth import Gate
+from gateway.api.envelope import install_handlers
+from gateway.api.front import Front
+from gateway.api.paths import PREFIX
+from gateway.api.state import State
+
+
+def install(app: FastAPI, state: State) -> None:
+    """Make `app` serve Cloudflare's routes from `state`, under `/client/v4` and without it.
+
+    A request passes Front, Gate and the router in this order.
+    """
+    app.state.gateway = state
+    app.servers = [{"url": PREFIX}, {"url": "/"}]
+    app.router.redirect_slashes = False
+    for router in (cloudflare.router, tokens.router, health.router):
+        # Not `include_router`: it would match each request in a router of its own, and hide its routes from a walk.
+        app.router.routes.extend(router.routes)
+    app.add_middleware(Gate, keys=state.keys, accounts=state.settings.accounts)
+    app.add_middleware(Front, metrics=state.metrics)
+    install_handlers(app)

@@ -1,0 +1,36 @@
+"""What the routes need of the rest of the process; knows no route."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from gateway.api.keyring import Keyring
+from gateway.config import Settings
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.registry import Registry
+
+LARGE_BODIES_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """The parts a request meets, kept at `app.state.gateway`.
+
+    `parsing` bounds how many large bodies are decoded at once: the decoded form of a body can be many
+    times its size.
+    """
+
+    settings: Settings
+    registry: Registry
+    metrics: Metrics
+    keys: Keyring
+    parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
+
+
+def state_of(request: Request) -> State:
+    """The state of the application that `request` came to."""
+    state: State = request.app.state.gateway
+    return state

@@ -1,0 +1,174 @@
+"""Keys on disk: made, listed, revoked, noticed by a running gateway, and never stored themselves."""
+
+from __future__ import annotations
+
+import json
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from gateway.api.keyring import REFRESH_S, Keyring, sha256
+from gateway.app import create_app
+from gateway.cli.keys import app as keys_command
+from gateway.config import ConfigError, Settings
+from tests.api.conftest import ACCOUNT, client_of
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "keys.json"
+
+
+def test_a_created_key_opens_and_only_its_hash_is_stored(path: Path) -> None:
+    ring = Keyring(path)
+    key = ring.create("laptop")
+    assert ring.accepts(key.encode())
+    assert not ring.accepts(b"")
+    assert key not in path.read_text()
+    assert json.loads(path.read_text())["keys"][0]["sha256"] == sha256(key.encode())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir() if file.suffix == ".tmp"] == []
+
+
+def test_an_existing_file_with_loose_permissions_is_tightened(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"keys":[]}')
+    path.chmod(0o644)
+    Keyring(path).create()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_names_are_given_in_order_and_unique(path: Path) -> None:
+    ring = Keyring(path)
+    ring.create()
+    ring.create("key-3")
+    ring.create()
+    ring.create()
+    assert [key.name for key in ring.entries()] == ["key-1", "key-3", "key-2", "key-4"]
+    with pytest.raises(ConfigError, match="key-3"):
+        ring.create("key-3")
+
+
+def test_keys_created_at_the_same_time_are_all_kept(path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda _: Keyring(path).create(), range(16)))
+    ring = Keyring(path)
+    assert all(ring.accepts(key.encode()) for key in keys)
+    assert len({key.name for key in ring.entries()}) == 16
+
+
+def test_a_running_ring_follows_the_file_once_a_second(path: Path) -> None:
+    clock = Clock()
+    running, other = Keyring(path, clock=clock), Keyring(path)
+    assert not running.closed
+    key = other.create("new").encode()
+    running.refresh()
+    assert not running.accepts(key)
+    clock.now_s += REFRESH_S
+    running.refresh()
+    assert running.accepts(key)
+    assert running.closed
+    other.revoke("new")
+    clock.now_s += REFRESH_S
+    running.refresh()
+    assert not running.accepts(key)
+
+
+@pytest.mark.parametrize("vanish", ["revoke", "delete"])
+def test_losing_the_last_key_shuts_out_everybody(path: Path, vanish: str) -> None:
+    clock = Clock()
+    running = Keyring(path, clock=clock)
+    key = running.create("only").encode()
+    if vanish == "revoke":
+        Keyring(path).revoke("only")
+    else:
+        path.unlink()
+    clock.now_s += REFRESH_S
+    running.refresh()
+    assert (running.closed, running.accepts(key), running.has_keys()) == (True, False, False)
+
+
+def test_an_empty_keys_file_is_closed_from_the_start(path: Path) -> None:
+    Keyring(path).create("only")
+    Keyring(path).revoke("only")
+    assert Keyring(path).closed
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"keys":[{"name":"a"}]}', '{"keys":5}'])
+def test_a_broken_file_stops_the_start_and_changes_no_running_ring(path: Path, text: str) -> None:
+    clock = Clock()
+    running = Keyring(path, clock=clock)
+    key = running.create("only").encode()
+    path.write_text(text)
+    clock.now_s += REFRESH_S
+    with structlog.testing.capture_logs() as logs:
+        running.refresh()
+    assert running.accepts(key)
+    assert [line["event"] for line in logs] == ["keys file not read, keys unchanged"]
+    with pytest.raises(ConfigError, match="keys"):
+        Keyring(path)
+
+
+@pytest.mark.parametrize("value", ["secret", "0" * 63, "G" * 64])
+def test_a_setting_that_is_no_hash_is_refused_without_showing_it(path: Path, value: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Keyring(path, (value,))
+    assert value not in str(raised.value)
+    assert "GATEWAY_KEY_HASHES" in str(raised.value)
+
+
+def test_keys_of_settings_and_file_both_open(path: Path) -> None:
+    ring = Keyring(path, (sha256(b"fixed"),))
+    key = ring.create()
+    assert ring.accepts(b"fixed")
+    assert ring.accepts(key.encode())
+
+
+async def test_the_first_key_closes_a_running_gateway(tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path), [])
+    clock = Clock()
+    ring = app.state.gateway.keys
+    ring._clock, ring._checked = clock, 0.0
+    async with client_of(app, headers={"authorization": "Bearer any"}) as http:
+        verify = f"/accounts/{ACCOUNT}/tokens/verify"
+        assert (await http.get(verify)).status_code == 200
+        key = Keyring.of(Settings(home=tmp_path)).create()
+        clock.now_s += REFRESH_S
+        assert (await http.get(verify)).status_code == 401
+        assert (await http.get("/metrics")).status_code == 401
+        assert (await http.get(verify, headers={"authorization": f"Bearer {key}"})).status_code == 200
+
+
+def test_the_command_creates_lists_and_revokes(path: Path) -> None:
+    command, where = CliRunner(), ["--keys-file", str(path)]
+    created = command.invoke(keys_command, ["create", "--name", "laptop", *where])
+    key = created.stdout.strip()
+    assert Keyring(path).accepts(key.encode())
+    listed = command.invoke(keys_command, ["list", *where]).stdout
+    assert "laptop" in listed
+    assert key not in listed
+    revoked = command.invoke(keys_command, ["revoke", "laptop", *where])
+    assert "No key is left" in revoked.stderr
+    assert not Keyring(path).accepts(key.encode())
+    again = command.invoke(keys_command, ["revoke", "laptop", *where])
+    assert isinstance(again.exception, ConfigError)
+
+
+def test_the_command_uses_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HOME", str(tmp_path))
+    key = CliRunner().invoke(keys_command, ["create"]).stdout.strip()
+    assert Keyring.of(Settings()).accepts(key.encode())
+    assert (tmp_path / "keys.json").exists()
