@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
+from gateway.api.documents import BOM, decode_json, decode_media
 from gateway.errors import BadInput, MissingBody, RequestAborted, RequestTimeout, RequestTooLarge
 from gateway.tasks import Task, TaskInput
 from gateway.tasks.base import JSON
 
 LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
-MAX_CONTAINERS = 500_000
-MAX_DEPTH = 100
-_BOM = b"\xef\xbb\xbf"
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
 T = TypeVar("T")
 
@@ -76,39 +74,7 @@ def is_json(kind: str, body: bytes) -> bool:
     """
     if kind in (JSON, "text/json") or kind.endswith("+json"):
         return True
-    return kind in _VAGUE and body[:256].removeprefix(_BOM).lstrip()[:1] == b"{"
-
-
-def decode_json(body: bytes) -> Any:
-    """The document in `body` (RFC 8259; UTF-8; of equal keys the last counts).
-
-    Raises `BadInput` with the position of a fault, beyond `MAX_DEPTH` levels (validation and packing recurse), and
-    beyond `MAX_CONTAINERS` arrays and objects (each takes dozens of bytes of memory for two of JSON).
-    """
-    containers = body.count(b"[") + body.count(b"{")
-    if containers > MAX_CONTAINERS:
-        raise BadInput(f"the body has more than {MAX_CONTAINERS} arrays and objects")
-    try:
-        document = orjson.loads(body.removeprefix(_BOM))
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"invalid JSON, {error}") from None
-    if containers > MAX_DEPTH and _is_too_deep(document):
-        raise BadInput(f"the body is nested deeper than {MAX_DEPTH} levels")
-    return document
-
-
-def _is_too_deep(document: Any) -> bool:
-    level = [document] if isinstance(document, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
+    return kind in _VAGUE and body[:256].removeprefix(BOM).lstrip()[:1] == b"{"
 
 
 def to_input(task: Task, kind: str, body: bytes) -> TaskInput:
@@ -116,7 +82,17 @@ def to_input(task: Task, kind: str, body: bytes) -> TaskInput:
     if kind.startswith("multipart/"):
         raise BadInput("multipart bodies are not accepted by this model; send JSON")
     if is_json(kind, body):
-        return task.parse(decode_json(body))
+        document = None
+        if task.media_field is not None and len(body) > LARGE_BYTES and _takes_numbers(task.input, task.media_field):
+            document = decode_media(body, task.media_field)
+        return task.parse(decode_json(body) if document is None else document)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
     return task.parse_raw(body)
+
+
+@lru_cache
+def _takes_numbers(kind: type[TaskInput], field: str) -> bool:
+    """Whether `field` may be an array in JSON (media as numbers), by the input's own schema."""
+    schema = kind.model_json_schema()["properties"][field]
+    return "array" in {form.get("type") for form in (schema, *schema.get("anyOf", ()))}

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.bodies import LARGE_BYTES, decode_json, is_json, media_type, off_loop, read_body, to_input
+from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, read_body, to_input
+from gateway.api.documents import decode_json
 from gateway.api.envelope import success
 from gateway.api.exchange import exchange_of
 from gateway.api.routes import Route
