@@ -1,0 +1,79 @@
+"""The two seams of text generation: what serves text, and what continues tokens; knows no library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.engines.llm.sampling import Sampling
+from gateway.errors import GatewayError
+from gateway.tasks import Piece
+from gateway.tasks.text_generation import TextGenerationInput
+
+
+class Backend(Protocol):
+    """Serves requests as text, wherever their tokens come from; the calls are those of `StreamEngine`."""
+
+    device: str
+
+    def admit(self, id: int, input: TextGenerationInput) -> None:
+        """Take in one request; raises `GatewayError` if it cannot be answered."""
+
+    def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
+        """Advance every stream; what they gained."""
+
+    def drop(self, id: int) -> None:
+        """Forget a stream; unknown ids are ignored."""
+
+    def close(self) -> None:
+        """Give back what the process's end does not."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back, as the weights define it, with the chat template that came with them."""
+
+    template: str | None
+    bos_token: str
+    eos_token: str
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The ids of `text`, with the model's own opening tokens if asked for."""
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each row of ids, special tokens left out."""
+
+
+@dataclass(slots=True)
+class Advance:
+    """What one stream gained in one step.
+
+    `finish_reason` is `stop` when the model ended its turn (the last token is then its stop token, which counts
+    but has no text), `length` when the token budget is spent, None while the stream goes on.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    finish_reason: str | None = None
+
+
+class TokenModel(Protocol):
+    """Weights that continue sequences of tokens, many at once.
+
+    A stream leaves with an `Advance` that has a finish reason, with an error, or by `drop`.
+    """
+
+    device: str
+    window: int
+    tokenizer: Tokenizer
+
+    def add(self, id: int, prompt: Sequence[int], sampling: Sampling) -> None:
+        """Queue one stream: no work is done before `step`. The prompt and its budget fit the window."""
+
+    def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
+        """Advance every stream by at least one token, or by a part of its prompt."""
+
+    def drop(self, id: int) -> None:
+        """Forget a stream and free its memory by the next step; unknown ids are ignored."""
+
+    def close(self) -> None:
+        """Give back what the process's end does not."""

@@ -1,0 +1,73 @@
+"""Keeps a GGUF's converted form beside it, so that later starts skip the conversion; knows no generation."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import openvino_genai
+
+from gateway.engines.llm.facts import gguf_facts
+
+FOLDER = ".openvino"
+ABANDONED_S = 3600.0
+logger = logging.getLogger(__name__)
+
+
+def converted(gguf: Path) -> Path | None:
+    """The folder of `gguf`'s converted form, made now if it is not there; None if it cannot be kept.
+
+    The name tells file, size, time and OpenVINO's version, so another file under the same name is converted
+    anew. Workers that convert at once each do so in a folder of their own; the first to finish is kept.
+    """
+    stat = gguf.stat()
+    kept = gguf.parent / FOLDER / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}"
+    if kept.is_dir():
+        return kept
+    try:
+        return _convert(gguf, kept)
+    except (OSError, RuntimeError) as error:
+        logger.warning("the converted form of %s is not kept: %s", gguf.name, error)
+        return None
+
+
+def _convert(gguf: Path, kept: Path) -> Path:
+    kept.parent.mkdir(exist_ok=True)
+    _sweep(kept.parent)
+    making = Path(tempfile.mkdtemp(prefix="making-", dir=kept.parent))
+    try:
+        _write(gguf, making)
+        making.chmod(0o755)
+        making.replace(kept)
+    except OSError:
+        if not kept.is_dir():
+            raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return kept
+
+
+def _write(gguf: Path, folder: Path) -> None:
+    """OpenVINO writes its form beside the file it reads, so it is given a link in `folder`."""
+    link = folder / gguf.name
+    link.symlink_to(gguf.resolve())
+    tokenizer = openvino_genai.Tokenizer(link, enable_save_ov_model=True)
+    openvino_genai.ContinuousBatchingPipeline(
+        link, tokenizer, openvino_genai.SchedulerConfig(), "CPU", enable_save_ov_model=True
+    )
+    link.unlink()
+    for name in ("openvino_model", "openvino_tokenizer", "openvino_detokenizer"):
+        if not all((folder / f"{name}.{suffix}").is_file() for suffix in ("xml", "bin")):
+            raise OSError(f"{name} was not written")
+    gguf_facts(gguf).save(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed workers left."""
+    for making in folder.glob("making-*"):
+        if time.time() - making.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(making, ignore_errors=True)

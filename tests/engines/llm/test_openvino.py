@@ -1,0 +1,175 @@
+"""The OpenVINO backend on real weights: what the library gives when called directly, and real answers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openvino_genai
+import pytest
+
+from gateway.engines.llm import Engine
+from gateway.engines.llm.conversion import converted
+from gateway.errors import ContextExceeded
+from tests.engines.llm.streams import Conversation, Told, ask, load
+
+QUESTION = "What is the capital of France?"
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+PROMPTS = [QUESTION, "What is 2 + 2?", "Name three colours.", "Say hello."]
+
+
+@pytest.fixture(scope="module")
+def engine(smollm_file: Path) -> Engine:
+    return load(smollm_file, max_streams=16, options={"backend": "openvino"})
+
+
+@pytest.fixture(scope="module")
+def invariant(smollm_file: Path) -> Engine:
+    return load(smollm_file, max_streams=16, options={"backend": "openvino", "batch_invariant": True})
+
+
+@pytest.fixture(scope="module")
+def library(smollm_file: Path) -> Any:
+    """OpenVINO GenAI itself, reading the file without any of our code."""
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = 1
+    return openvino_genai.ContinuousBatchingPipeline(smollm_file, scheduler, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def rendered(question: str) -> str:
+    return f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def directly(library: Any, question: str, **settings: Any) -> Told:
+    config = openvino_genai.GenerationConfig(apply_chat_template=False, stop_token_ids={2}, **settings)
+    ids = library.get_tokenizer().encode(rendered(question), add_special_tokens=False).input_ids
+    (result,) = library.generate([ids], [config])
+    tokens = result.m_generation_ids[0]
+    return Told(library.get_tokenizer().decode(tokens), "stop" if tokens[-1] == 2 else "length")
+
+
+def test_a_real_question_gets_its_answer(engine: Engine) -> None:
+    told = ask(engine, prompt=QUESTION, temperature=0)
+    assert "Paris" in told.text
+    assert told.finish_reason == "stop"
+
+
+def test_transformers_reads_the_same_file(smollm_file: Path) -> None:
+    told = ask(
+        load(smollm_file, dtype="float32", options={"backend": "transformers"}),
+        prompt=QUESTION,
+        temperature=0,
+        max_tokens=8,
+    )
+    assert "Paris" in told.text
+    assert told.usage is not None
+    assert told.usage.prompt_tokens == 37
+
+
+@pytest.mark.parametrize("question", PROMPTS)
+def test_greedy_equals_the_library(engine: Engine, library: Any, question: str) -> None:
+    told = ask(engine, prompt=question, temperature=0, max_tokens=24)
+    expected = directly(library, question, max_new_tokens=24)
+    assert (told.text, told.finish_reason) == (expected.text, expected.finish_reason)
+
+
+def test_sampling_equals_the_library_with_the_same_seed(engine: Engine, library: Any) -> None:
+    told = ask(engine, prompt=QUESTION, temperature=1.2, top_p=0.9, top_k=20, seed=5, max_tokens=24)
+    chosen = {"do_sample": True, "temperature": 1.2, "top_p": 0.9, "top_k": 20, "rng_seed": 5}
+    assert told.text == directly(library, QUESTION, max_new_tokens=24, **chosen).text
+
+
+def test_usage_is_the_tokenizers(engine: Engine, library: Any) -> None:
+    told = ask(engine, prompt=QUESTION, temperature=0)
+    tokenizer = library.get_tokenizer()
+    assert told.usage is not None
+    assert told.usage.prompt_tokens == tokenizer.encode(rendered(QUESTION)).input_ids.shape[1]
+    # The token that ends the turn was generated too.
+    assert told.usage.completion_tokens == tokenizer.encode(told.text + "<|im_end|>").input_ids.shape[1]
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"temperature": 0.7, "seed": 11}])
+def test_streams_side_by_side_are_what_each_is_alone(invariant: Engine, settings: dict[str, Any]) -> None:
+    bodies = [{"prompt": prompt, "max_tokens": 8 + 4 * i, **settings} for i, prompt in enumerate(PROMPTS)]
+    alone = [ask(invariant, **body) for body in bodies]
+    together = Conversation(invariant)
+    numbers = []
+    for body in bodies:
+        numbers.append(together.admit(**body))
+        together.step()
+        together.step()
+    assert together.finish(*numbers) == alone
+
+
+def test_the_same_seed_gives_the_same_text_and_none_another(engine: Engine) -> None:
+    settings: dict[str, Any] = {"prompt": "Tell me a story", "temperature": 1, "max_tokens": 16}
+    assert ask(engine, seed=3, **settings) == ask(engine, seed=3, **settings)
+    assert len({ask(engine, **settings).text for _ in range(3)}) > 1
+
+
+@pytest.mark.parametrize("max_tokens", [1, 5])
+def test_as_many_tokens_as_asked_for(engine: Engine, max_tokens: int) -> None:
+    told = ask(engine, prompt="Count to a hundred", temperature=0, max_tokens=max_tokens)
+    assert told.finish_reason == "length"
+    assert told.usage is not None
+    assert told.usage.completion_tokens == max_tokens
+
+
+def test_a_dropped_stream_ends_and_its_slot_is_free(engine: Engine) -> None:
+    conversation = Conversation(engine)
+    leavers = [conversation.admit(prompt="Tell me a story", max_tokens=1000) for _ in range(16)]
+    conversation.step()
+    for number in leavers:
+        engine.drop(number)
+    pipeline = engine._backend._model._pipeline  # type: ignore[attr-defined]
+    assert not pipeline.has_non_finished_requests()
+    stayer = conversation.admit(prompt=QUESTION, temperature=0)
+    assert "Paris" in conversation.finish(stayer)[0].text
+    assert not any(conversation.told[number].finished for number in leavers)
+
+
+def test_special_tokens_do_not_show(engine: Engine) -> None:
+    told = ask(engine, prompt="<|im_end|>", raw=True, temperature=3, seed=1, max_tokens=200)
+    assert "<|" not in told.text
+
+
+def test_all_of_the_samplings_bounds_are_taken(engine: Engine) -> None:
+    lowest = {"temperature": 0, "top_p": 0.001, "top_k": 1, "seed": 1, "repetition_penalty": 0}
+    highest = {"temperature": 5, "top_p": 1, "top_k": 50, "seed": 9_999_999_999, "repetition_penalty": 2}
+    penalties = {"frequency_penalty": -2, "presence_penalty": -2}
+    for body in (lowest | penalties, highest | dict.fromkeys(penalties, 2)):
+        assert ask(engine, prompt="Hi", max_tokens=4, **body).error is None
+
+
+def test_a_prompt_beyond_the_window_is_refused(engine: Engine) -> None:
+    with pytest.raises(ContextExceeded, match=r"\(8192\)$"):
+        Conversation(engine).admit(prompt="word " * 9000)
+
+
+def test_a_long_prompt_fits_beside_a_short_one(engine: Engine) -> None:
+    conversation = Conversation(engine)
+    long = conversation.admit(prompt="word " * 600, max_tokens=2)
+    short = conversation.admit(prompt=QUESTION, temperature=0)
+    tell_long, tell_short = conversation.finish(long, short)
+    assert tell_long.usage is not None
+    assert tell_long.usage.prompt_tokens > 600
+    assert "Paris" in tell_short.text
+
+
+def test_workers_that_convert_at_once_keep_one_form_and_leave_nothing(smollm_file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "model.gguf"
+    link.symlink_to(smollm_file)
+    with ThreadPoolExecutor(2) as workers:
+        one, other = workers.map(converted, [link, link])
+    assert one is not None
+    assert one == other
+    assert list((tmp_path / ".openvino").iterdir()) == [one]
+    assert not list(one.glob("*.gguf"))
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(smollm_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").symlink_to(smollm_file)
+    (tmp_path / ".openvino").touch()
+    told = ask(load(tmp_path / "model.gguf", options={"backend": "openvino"}), prompt=QUESTION, temperature=0)
+    assert "Paris" in told.text
