@@ -32,7 +32,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8787, ge=0, le=65535)
-    models: Path | None = Field(None, description="models.yaml; default: ./models.yaml, then the one shipped with the package")
+    models: Path | None = Field(
+        None, description="models.yaml; default: ./models.yaml, then the one shipped with the package"
+    )
     home: Path = Field(default_factory=default_home, description="the model store and the keys file live here")
     offline: bool = Field(False, description="never open an outbound connection")
     key_hashes: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -87,7 +89,9 @@ class ModelSpec(Frozen):
     max_queue_items: int = Field(256, ge=1)
     max_queue_bytes: int = Field(256 * MIB, ge=1024)
     timeout_s: float = Field(120.0, gt=0, description="from acceptance to answer; then 408")
-    run_limit_s: float | None = Field(None, gt=0, description="one batch or step; then the worker is ended; default: half of timeout_s")
+    run_limit_s: float | None = Field(
+        None, gt=0, description="one batch or step; then the worker is ended; default: half of timeout_s"
+    )
     load_timeout_s: float = Field(300.0, gt=0)
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the engine alone")
 
