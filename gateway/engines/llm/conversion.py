@@ -12,6 +12,7 @@ from pathlib import Path
 import openvino_genai
 
 from gateway.engines.llm.facts import gguf_facts
+from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def converted(gguf: Path) -> Path | None:
     anew. Workers that convert at once each do so in a folder of their own; the first to finish is kept.
     """
     stat = gguf.stat()
-    kept = _shelf(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}"
+    kept = converted_folder(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}"
     if kept.is_dir():
         return kept
     try:
@@ -32,14 +33,6 @@ def converted(gguf: Path) -> Path | None:
     except (OSError, RuntimeError) as error:
         logger.warning("the converted form of %s is not kept: %s", gguf.name, error)
         return None
-
-
-def _shelf(gguf: Path) -> Path:
-    """Where converted forms go: beside the store's snapshots, which hold nothing but what was pulled, or the file."""
-    for folder in gguf.parents:
-        if folder.parent.name == "snapshots":
-            return folder.parent.parent / "converted" / folder.name
-    return gguf.parent / ".openvino"
 
 
 def _convert(gguf: Path, kept: Path) -> Path:

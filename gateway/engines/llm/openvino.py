@@ -108,9 +108,6 @@ class OpenVinoModel:
             if not self._handles:
                 self._pipeline.step()
 
-    def close(self) -> None:
-        """Nothing: the process's end gives all back."""
-
     def _generation(self, sampling: Sampling) -> Any:
         chosen = {}
         if not sampling.greedy:
