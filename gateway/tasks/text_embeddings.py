@@ -51,7 +51,7 @@ class TextEmbeddingsOutput(BaseModel):
     shape: list[int]
     data: Vectors
     pooling: Literal["mean", "cls"] = "mean"
-    usage: Usage | None = Field(None, exclude=True)
+    usage: Usage | None = Field(default=None, exclude=True)
 
 
 TASK = Task(
