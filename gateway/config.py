@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
+from gateway.properties import Properties
 
 MIB = 1 << 20
 
@@ -76,6 +78,8 @@ class ModelSpec(Frozen):
     aliases: tuple[str, ...] = ()
     description: str = ""
     license: str = ""
+    created_at: date | None = Field(None, description="since when the model is offered")
+    properties: Properties = Field(default_factory=Properties, description="what the catalogue says of it")
     starter: bool = Field(False, description="fetched by the first `gateway serve`")
     preload: bool = Field(False, description="loaded at start and part of readiness")
     replicas: int = Field(1, ge=1, le=64)

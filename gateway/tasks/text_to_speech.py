@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from gateway.tasks.base import Answer, Extent, Task, TaskInput
+from gateway.tasks.schema import raw_media
 from gateway.tasks.validation import Integer, Text
 
 MAX_CHARACTERS = 10_000
@@ -107,4 +108,12 @@ MELOTTS = Task(
     canary={"prompt": "Hi"},
     render=_melotts,
 )
-AURA = Task(name=_NAME, title=_TITLE, shape="aura", input=AuraInput, output=bytes, canary={"text": "Hi"}, render=_aura)
+AURA = Task(
+    name=_NAME,
+    title=_TITLE,
+    shape="aura",
+    input=AuraInput,
+    output=raw_media("audio/mpeg"),
+    canary={"text": "Hi"},
+    render=_aura,
+)
