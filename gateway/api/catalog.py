@@ -1,4 +1,4 @@
-"""The catalogue's routes: models, their schemas, tasks and authors (contract sections A and G); runs no model."""
+"""The catalogue's routes: models, their schemas, tasks and authors (docs/catalogue.md); runs no model."""
 
 from __future__ import annotations
 

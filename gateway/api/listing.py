@@ -1,4 +1,4 @@
-"""Models, tasks and authors in the words of the live catalogue (contract section G); knows no route."""
+"""Models, tasks and authors in the words of the live catalogue (docs/catalogue.md); knows no route."""
 
 from __future__ import annotations
 

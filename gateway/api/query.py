@@ -28,7 +28,7 @@ def source_of(name: str) -> int:
 
 
 class Query(BaseModel):
-    """The parameters of `models/search` (contract section A), all of which must hold for a model."""
+    """The parameters of `models/search` (docs/catalogue.md), all of which must hold for a model."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

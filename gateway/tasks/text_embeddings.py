@@ -1,4 +1,4 @@
-"""Text embeddings: texts in, one vector each out (contract section B5)."""
+"""Text embeddings: texts in, one vector each out (docs/api.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text generation, native family: prompt or messages in, text in one answer or in pieces out (contract B1, C1)."""
+"""Text generation, native family: prompt or messages in, text in one answer or in pieces out (docs/api.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to speech: text in, encoded audio out, as base64 in JSON or as raw bytes (contract section B7)."""
+"""Text to speech: text in, encoded audio out, as base64 in JSON or as raw bytes (docs/api.md)."""
 
 from __future__ import annotations
 
