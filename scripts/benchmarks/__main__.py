@@ -8,13 +8,14 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gateway.errors import GatewayError
 from scripts.benchmarks import chat, cold_start, embeddings, machine, overhead, speech
@@ -34,7 +35,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "cold-start": cold_start.run,
 }
 LIMIT_S = 900.0
-BUSY_CORES = 0.1
 FAILURES = (GatewayError, NotRun, PeerFailed, Refused, OSError, TimeoutError)
 
 Only = Annotated[str, typer.Option(help=f"Of {', '.join(BENCHMARKS)}; comma-separated; default: all.")]
@@ -49,15 +49,10 @@ def main(only: Only = "", rounds: Rounds = 3, quick: Quick = False, results: Res
     if unknown := [name for name in names if name not in BENCHMARKS]:
         raise typer.BadParameter(f"no benchmark {unknown[0]} (there are: {', '.join(BENCHMARKS)})")
     console = Console()
-    about = {**machine.about(), "rounds": 1 if quick else rounds, "quick": quick}
-    busy = about["machine"]["busy_cores_before"] or 0.0
-    if busy > BUSY_CORES:
-        console.print(
-            f"[yellow]Other processes keep {busy:g} cores busy: ratios may hold, absolute figures will not.[/]"
-        )
+    about = {**machine.about(), "rounds": 1 if quick else rounds, "quick": quick, "disturbances": []}
     path = results / f"{datetime.now():%Y%m%d-%H%M%S}.json"
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        rows, failures = uvloop.run(_run(names, about["rounds"], quick, Path(folder)))
+        rows, failures = uvloop.run(_run(names, about, Path(folder)))
         write(path, rows, failures, about)
         for name in failures:
             if (logs := Path(folder) / name).is_dir():
@@ -67,11 +62,17 @@ def main(only: Only = "", rounds: Rounds = 3, quick: Quick = False, results: Res
         console.print(note, highlight=False)
     for name, reason in failures.items():
         console.print(f"[red]{name} was not measured:[/] {reason} (logs: {path.with_suffix('')})", highlight=False)
+    if disturbed := about["disturbances"]:
+        console.print(f"[yellow]Other processes were busy before {len(disturbed)} turns: measure again when quiet.[/]")
     console.print(f"Everything, with machine and versions: {path}", highlight=False)
     sys.exit(1 if failures else 0)
 
 
-async def _run(names: list[str], rounds: int, quick: bool, folder: Path) -> tuple[list[Row], dict[str, str]]:
+def _show(progress: Progress, task: TaskID, now: str) -> None:
+    progress.update(task, now=now)
+
+
+async def _run(names: list[str], about: dict[str, Any], folder: Path) -> tuple[list[Row], dict[str, str]]:
     rows: list[Row] = []
     failures: dict[str, str] = {}
     text = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}")
@@ -80,12 +81,13 @@ async def _run(names: list[str], rounds: int, quick: bool, folder: Path) -> tupl
         whole = progress.add_task("benchmarks", total=len(names), now="")
         for name in names:
             progress.update(whole, description=name, now="starting")
-            bench = Bench(rounds, quick, folder / name, lambda now: progress.update(whole, now=now))
+            bench = Bench(about["rounds"], about["quick"], folder / name, partial(_show, progress, whole))
             try:
                 async with asyncio.timeout(LIMIT_S):
                     rows += await BENCHMARKS[name](bench)
             except FAILURES as error:
                 failures[name] = str(error) or type(error).__name__
+            about["disturbances"] += bench.disturbances
             progress.advance(whole)
     return rows, failures
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gateway.config import ModelSpec, load_specs
+from scripts.benchmarks.machine import busy_cores
 from scripts.benchmarks.report import Sample
 from scripts.benchmarks.server import MODELS
 
 Figures = Mapping[str, float]
+PEEK_S, BUSY_CORES = 0.25, 0.25
 Side = Callable[[int], Awaitable[Figures]]
 
 
@@ -23,6 +26,7 @@ class Bench:
     quick: bool
     folder: Path
     say: Callable[[str], None]
+    disturbances: list[str] = field(default_factory=list)
 
     def scaled(self, count: int) -> int:
         """`count`, or a quarter of it in a quick run."""
@@ -33,9 +37,17 @@ class Bench:
         figures: dict[str, list[Figures]] = {side: [] for side in sides}
         for number in range(self.rounds):
             for side, run in sides.items():
-                self.say(f"round {number + 1} of {self.rounds}: {side}")
+                turn = f"round {number + 1} of {self.rounds}: {side}"
+                self.say(turn)
+                await self._note_neighbours(turn)
                 figures[side].append(await run(number))
         return {side: samples(of_rounds) for side, of_rounds in figures.items()}
+
+    async def _note_neighbours(self, turn: str) -> None:
+        """Between two turns nothing of ours runs: what is busy then is somebody else's."""
+        busy = await asyncio.to_thread(busy_cores, PEEK_S)
+        if busy is not None and busy > BUSY_CORES:
+            self.disturbances.append(f"{self.folder.name}, {turn}: {busy:g} cores busy before it")
 
 
 def samples(rounds: list[Figures]) -> dict[str, Sample]:
