@@ -1,4 +1,4 @@
-"""What the fork server imports, and nobody else: importing it goes offline and imports the model families."""
+"""What the fork server imports, and nobody else: importing it settles the process and imports the model families."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 from gateway.engines import preload
 
-preload.go_offline()
+preload.settle()
 preload.preload(os.environ.get(preload.NAMES, ""))

@@ -41,7 +41,7 @@ def main(pipe: socket.socket, birth: Birth) -> None:
     """Run a worker over `pipe` until it is told to stop or the gateway is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    preload.go_offline()
+    preload.settle()
     logs.configure(birth.log_format, birth.log_level)
     structlog.contextvars.bind_contextvars(model=birth.name, worker=os.getpid())
     Child(pipe, birth).serve()
