@@ -38,7 +38,7 @@ _TOWER = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
 }
-_STAGES = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+STAGES = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
 _DETR = {"d_model": 32, "num_queries": 10, "encoder_layers": 1, "decoder_layers": 2}
 _DETR |= {
     f"{part}_{size}": n for part in ("encoder", "decoder") for size, n in (("ffn_dim", 64), ("attention_heads", 4))
@@ -74,23 +74,23 @@ def image_classifier(folder: Path, kind: str = "resnet", labels: dict[str, Any] 
     """A classifier over `LABELS` of the family `kind`: resnet or vit."""
     if kind == "resnet":
         processor = ConvNextImageProcessorPil(size={"shortest_edge": SIDE}, crop_pct=0.875)
-        config = AutoConfig.for_model(kind, **_STAGES, **labels, **more)
+        config = AutoConfig.for_model(kind, **STAGES, **labels, **more)
     else:
         processor = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
         config = AutoConfig.for_model(kind, image_size=SIDE, patch_size=8, **_TOWER, **labels, **more)
     return _save(AutoModelForImageClassification, config, processor, folder, gain=1.2 if kind == "resnet" else 2.0)
 
 
-def object_detector(folder: Path, kind: str = "detr") -> Path:
-    """A detector of `LABELS` of the family `kind`: detr, rt_detr or yolos."""
+def object_detector(folder: Path, kind: str = "detr", stages: dict[str, Any] = STAGES) -> Path:
+    """A detector of `LABELS` of the family `kind`: detr (its ResNet with these stages), rt_detr or yolos."""
     edges = {"shortest_edge": 48, "longest_edge": 80}
     match kind:
         case "detr":
-            backbone = ResNetConfig(**_STAGES, out_features=["stage4"])
+            backbone = ResNetConfig(**stages, out_features=["stage4"])
             config = AutoConfig.for_model(kind, backbone_config=backbone, use_timm_backbone=False, **_DETR, **NAMES)
             processor: Any = DetrImageProcessorPil(size=edges)
         case "rt_detr":
-            backbone = RTDetrResNetConfig(**_STAGES, out_features=["stage2", "stage3", "stage4"])
+            backbone = RTDetrResNetConfig(**STAGES, out_features=["stage2", "stage3", "stage4"])
             config = AutoConfig.for_model(
                 kind,
                 backbone_config=backbone,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from transformers import AutoModelForObjectDetection
+from transformers import AutoModelForObjectDetection, DetrForObjectDetection
 
 from gateway.config import ModelSpec
 from gateway.engines.base import Engine as Base
@@ -16,6 +16,7 @@ from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
 from gateway.engines.precision import choose, use_threads
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.timm_backbone import without_timm
 from gateway.errors import BadInput
 from gateway.tasks import Task
 from gateway.tasks.image_header import Size
@@ -40,7 +41,9 @@ class Engine(Base):
         threads = use_threads(spec)
         precision = choose(spec, NUMBERS)
         self.device = precision.device
-        self._model = load_pretrained(AutoModelForObjectDetection, files, precision)
+        instead = without_timm(files)
+        kind = DetrForObjectDetection if instead else AutoModelForObjectDetection
+        self._model = load_pretrained(kind, files, precision, instead)
         self._passes = ImagePasses(files, self._model, threads, options.max_pixels)
         self._threshold = options.threshold
 

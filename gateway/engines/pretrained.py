@@ -9,19 +9,20 @@ from gateway.config import ConfigError
 from gateway.engines.precision import Precision
 
 
-def load_pretrained(kind: Any, files: Path, precision: Precision) -> Any:
-    """The model in the folder `files`, by the auto class `kind`, ready to run.
+def load_pretrained(kind: Any, files: Path, precision: Precision, instead: dict[str, Any] | None = None) -> Any:
+    """The model in the folder `files`, by the class `kind`, ready to run; of the files only safetensors are read.
 
-    Only safetensors are read. Raises `ConfigError` if they lack a part of the model, which the library would
-    otherwise fill with random numbers.
+    `instead` may hold a `config` and a `state_dict` to use in their place. Raises `ConfigError` if the weights lack
+    a part of the model, which the library would otherwise fill with random numbers.
     """
     model, found = kind.from_pretrained(
-        files,
+        None if instead else files,
         dtype=precision.torch_dtype,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
+        **(instead or {}),
     )
     lacking = sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])])
     if lacking:

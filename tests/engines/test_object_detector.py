@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, pipeline
 
 from gateway.config import ConfigError, ModelSpec
@@ -121,6 +125,60 @@ def test_a_damaged_image_spares_the_others(folder: Path) -> None:
     for output, data in ((first, PICTURES[0]), (last, PICTURES[2])):
         assert isinstance(output, ObjectDetectionOutput)
         assert_same([found.model_dump() for found in output.root], direct(folder, data))
+
+
+def as_timm_names_it(name: str) -> str:
+    """The inverse of what the engine does, written down from timm's side."""
+    for ours, theirs in (
+        (r"embedder\.embedder\.convolution", "conv1"),
+        (r"embedder\.embedder\.normalization", "bn1"),
+        (r"encoder\.stages\.0\.layers", "layer1"),
+        (r"encoder\.stages\.1\.layers", "layer2"),
+        (r"encoder\.stages\.2\.layers", "layer3"),
+        (r"encoder\.stages\.3\.layers", "layer4"),
+        (r"shortcut\.convolution", "downsample.0"),
+        (r"shortcut\.normalization", "downsample.1"),
+        (r"layer\.0\.convolution", "conv1"),
+        (r"layer\.1\.convolution", "conv2"),
+        (r"layer\.2\.convolution", "conv3"),
+        (r"layer\.0\.normalization", "bn1"),
+        (r"layer\.1\.normalization", "bn2"),
+        (r"layer\.2\.normalization", "bn3"),
+    ):
+        name = re.sub(rf"(backbone\.conv_encoder\.model\.(?:.*\.)?){ours}", rf"\g<1>{theirs}", name)
+    return name
+
+
+def to_timm(source: Path, folder: Path, backbone: str = "resnet50") -> Path:
+    """A copy in the form of the published DETR: the backbone by its name alone, its tensors under timm's names."""
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["backbone_config"]
+    config |= {"backbone": backbone, "use_timm_backbone": True, "use_pretrained_backbone": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {as_timm_names_it(name): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_a_published_detr_with_a_timm_backbone_needs_no_timm(tmp_path: Path) -> None:
+    ours = tiny_vision.object_detector(tmp_path / "ours", stages={})
+    theirs = to_timm(ours, tmp_path / "theirs")
+    names = load_file(theirs / "model.safetensors").keys()
+    assert {
+        "model.backbone.conv_encoder.model.conv1.weight",
+        "model.backbone.conv_encoder.model.bn1.running_var",
+        "model.backbone.conv_encoder.model.layer3.5.conv3.weight",
+        "model.backbone.conv_encoder.model.layer2.0.downsample.0.weight",
+        "model.backbone.conv_encoder.model.layer4.2.bn2.bias",
+    } <= names
+    for found, data in zip(found_on(engine(theirs), *PICTURES[:3]), PICTURES[:3], strict=True):
+        assert_same(found, direct(ours, data))
+
+
+def test_a_backbone_that_needs_timm_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="its backbone convnext_tiny needs timm, which is not supported"):
+        engine(to_timm(folder, tmp_path / "theirs", "convnext_tiny"))
 
 
 def test_bfloat16_is_refused_because_it_misplaces_boxes(folder: Path) -> None:
