@@ -101,6 +101,14 @@ def test_the_table_and_the_json_have_every_figure(tmp_path: Path) -> None:
     assert document["rows"][1]["parts"]["weights"]["median"] == 0.75
 
 
+@pytest.mark.parametrize(("is_disturbed", "shown"), [(False, "met"), (True, "disturbed")])
+def test_a_disturbed_row_claims_nothing(is_disturbed: bool, shown: str) -> None:
+    row = Row("chat", "r", "1/s", Sample((9.0,)), aim=Aim("value", "≥", 1), is_disturbed=is_disturbed)
+    out = io.StringIO()
+    Console(file=out, width=200).print(table([row]))
+    assert (shown in out.getvalue(), "met" in out.getvalue()) == (True, not is_disturbed)
+
+
 async def test_sides_take_turns(tmp_path: Path) -> None:
     turns: list[str] = []
 

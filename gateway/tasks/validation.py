@@ -123,7 +123,7 @@ Boolean = Annotated[bool, Strict(), BeforeValidator(_boolean)]
 Text = Annotated[str, Strict()]
 
 
-def _bytes_of_numbers(value: Any) -> Any:
+def bytes_of_numbers(value: Any) -> Any:
     """JSON integers 0–255 as bytes; anything else is left for the type check to refuse."""
     if isinstance(value, list):
         try:
@@ -156,7 +156,7 @@ def _not_empty(value: bytes) -> bytes:
 
 ByteArray = Annotated[
     bytes,
-    BeforeValidator(_bytes_of_numbers),
+    BeforeValidator(bytes_of_numbers),
     AfterValidator(_not_empty),
     WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}),
 ]

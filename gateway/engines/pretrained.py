@@ -1,0 +1,30 @@
+"""Loads a transformers model from local files, whole or not at all; knows no task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gateway.config import ConfigError
+from gateway.engines.precision import Precision
+
+
+def load_pretrained(kind: Any, files: Path, precision: Precision, instead: dict[str, Any] | None = None) -> Any:
+    """The model in the folder `files`, by the class `kind`, ready to run; of the files only safetensors are read.
+
+    `instead` may hold a `config` and a `state_dict` to use in their place. Raises `ConfigError` if the weights lack
+    a part of the model, which the library would otherwise fill with random numbers.
+    """
+    model, found = kind.from_pretrained(
+        None if instead else files,
+        dtype=precision.torch_dtype,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        **(instead or {}),
+    )
+    lacking = sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])])
+    if lacking:
+        raise ConfigError(f"the weights do not fit the model: {lacking[0]} is missing ({len(lacking)} in all)")
+    return model.to(precision.device).eval()

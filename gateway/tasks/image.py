@@ -1,0 +1,63 @@
+"""What an image is in a request: its JSON forms, the files that are taken and how large they may be; knows no task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from gateway.tasks.image_header import Size, measure
+from gateway.tasks.validation import Base64, bytes_of_base64, bytes_of_numbers, schema_error
+
+MAX_PIXELS = 64_000_000
+# Models enlarge the shorter side to a fixed length: of a line of pixels that would make gigabytes.
+MAX_ASPECT = 50
+UNKNOWN = "not a PNG, JPEG, WebP, GIF or BMP image"
+_UNIT = 1024
+
+
+def size_fault(size: Size, max_pixels: int = MAX_PIXELS) -> str | None:
+    """What is wrong with an image of that width and height, if anything."""
+    width, height = size
+    if width * height > max_pixels:
+        return f"an image of {width} x {height} pixels; the most is {max_pixels} pixels"
+    if max(size) > MAX_ASPECT * min(size):
+        return f"an image of {width} x {height} pixels; one side may be at most {MAX_ASPECT} times the other"
+    return None
+
+
+def _check(data: bytes) -> bytes:
+    if not data:
+        raise schema_error("the media must not be empty")
+    size = measure(data)
+    fault = UNKNOWN if size is None else size_fault(size)
+    if fault is not None:
+        raise schema_error(fault)
+    return data
+
+
+def _bytes_of_any(value: Any) -> Any:
+    return bytes_of_base64(value) if isinstance(value, str) else bytes_of_numbers(value)
+
+
+def length(data: bytes) -> int:
+    """How much work an image is, for batching: thousands of pixels, or of bytes if those are more."""
+    width, height = measure(data) or (0, 0)
+    return 1 + max(width * height, len(data)) // _UNIT
+
+
+# Raw bytes, an array of bytes, or base64; the file's header has been looked at, nothing has been decoded.
+Image = Annotated[
+    bytes,
+    BeforeValidator(_bytes_of_any),
+    AfterValidator(_check),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}},
+                {"type": "string", "contentEncoding": "base64"},
+            ]
+        }
+    ),
+]
+Base64Image = Annotated[Base64, AfterValidator(_check)]
