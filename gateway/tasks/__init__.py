@@ -1,11 +1,19 @@
 """The contracts: what a caller sends and what comes back, one file per task."""
 
-from gateway.tasks import speech_recognition, text_classification, text_embeddings, text_generation, text_to_speech
+from gateway.tasks import (
+    reranking,
+    speech_recognition,
+    text_classification,
+    text_embeddings,
+    text_generation,
+    text_to_speech,
+)
 from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
 
 TASKS = Registry(
     [
         text_classification.TASK,
+        reranking.TASK,
         text_embeddings.TASK,
         text_generation.TASK,
         speech_recognition.WHISPER,
