@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from tokenizers import processors
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -15,6 +18,16 @@ from transformers import (
 )
 
 from tests import tiny
+
+EMBED_WINDOW = 64
+WIDTH = tiny.SIZES["hidden_size"]
+DECODER = {"head_dim": 8, "num_key_value_heads": 2}
+EMBEDDERS = {
+    "bge-m3": ("xlm-roberta", {"max_position_embeddings": EMBED_WINDOW + 1}, "cls"),
+    "qwen3-embedding": ("qwen3", DECODER, "lasttoken"),
+    "embeddinggemma": ("gemma3_text", {**DECODER, "use_bidirectional_attention": True, "sliding_window": 8}, "mean"),
+}
+PROMPTS = {"query": "q u e r y : ", "document": "d o c : "}
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
@@ -54,3 +67,23 @@ def cross_encoder(folder: Path, kind: str = "xlm-roberta", labels: int = 1) -> P
         **tiny.SIZES,
     )
     return save(AutoModelForSequenceClassification.from_config(config), tokenizer, folder)
+
+
+def embedder(folder: Path, like: str, prompts: dict[str, str] | None = None, default: str | None = None) -> Path:
+    """A sentence-transformers folder with the modules of one of `EMBEDDERS`."""
+    torch.manual_seed(0)
+    kind, sizes, pooling = EMBEDDERS[like]
+    tokenizer = tiny.word_tokenizer(EMBED_WINDOW)
+    if kind == "qwen3":
+        tokenizer.padding_side = "left"
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A [SEP]", special_tokens=[("[SEP]", 3)]
+        )
+    fields = {"max_position_embeddings": EMBED_WINDOW, "pad_token_id": 0, "intermediate_size": 64, **tiny.SIZES}
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **(fields | sizes))
+    save(AutoModel.from_config(config), tokenizer, folder / "bare")
+    dense = [Dense(WIDTH, 48, bias=False), Dense(48, WIDTH, bias=False)] if like == "embeddinggemma" else []
+    modules = [Transformer(str(folder / "bare")), Pooling(WIDTH, pooling), *dense, Normalize()]
+    model = SentenceTransformer(modules=modules, device="cpu", prompts=prompts, default_prompt_name=default)
+    model.save_pretrained(str(folder / "model"), create_model_card=False)
+    return folder / "model"

@@ -1,6 +1,7 @@
 """The contracts: what a caller sends and what comes back, one file per task."""
 
 from gateway.tasks import (
+    embedding_forms,
     reranking,
     speech_recognition,
     text_classification,
@@ -15,6 +16,9 @@ TASKS = Registry(
         text_classification.TASK,
         reranking.TASK,
         text_embeddings.TASK,
+        embedding_forms.BGE_M3,
+        embedding_forms.EMBEDDING_GEMMA,
+        embedding_forms.QWEN3,
         text_generation.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,

@@ -39,7 +39,7 @@ class RerankingInput(TaskInput):
 
 
 class Ranked(BaseModel):
-    """A context by its index in the request, and its score from 0 to 1."""
+    """A context by its index in the request, and its score."""
 
     id: int
     score: float

@@ -10,6 +10,9 @@ from gateway.errors import BadInput
 from gateway.tasks import TASKS, Task
 
 RERANK = TASKS.get("reranking")
+BGE_M3 = TASKS.get("text-embeddings", "bge-m3")
+GEMMA = TASKS.get("text-embeddings", "embeddinggemma")
+QWEN = TASKS.get("text-embeddings", "qwen3-embedding")
 PAIR = {"query": "q", "contexts": [{"text": "a"}]}
 
 
@@ -26,6 +29,31 @@ PAIR = {"query": "q", "contexts": [{"text": "a"}]}
         (RERANK, PAIR | {"contexts": [{"text": "a"}, {}]}, "required properties at '/contexts/1' are 'text'"),
         (RERANK, PAIR | {"top_k": 0}, "'/top_k' must be >= 1"),
         (RERANK, PAIR | {"top_k": "3"}, "Type mismatch of '/top_k', 'string' not in 'integer'"),
+        (
+            BGE_M3,
+            {"query": "q"},
+            "anyOf at '/' not met, 0 matches: "
+            "required properties at '/' are 'contexts', required properties at '/' are 'text'",
+        ),
+        (BGE_M3, PAIR | {"query": ""}, "Length of '/query' must be >= 1"),
+        (BGE_M3, {"contexts": [{"title": "a"}]}, "required properties at '/contexts/0' are 'text'"),
+        (BGE_M3, {"text": []}, "Length of '/text' must be >= 1"),
+        (
+            BGE_M3,
+            {"text": "a", "truncate_inputs": 1},
+            "Type mismatch of '/truncate_inputs', 'integer' not in 'boolean'",
+        ),
+        (GEMMA, {}, "required properties at '/' are 'text'"),
+        (GEMMA, {"text": [""]}, "Length of '/text/0' must be >= 1"),
+        (
+            QWEN,
+            {"instruction": "x"},
+            "anyOf at '/' not met, 0 matches: required properties at '/' are 'text', "
+            "required properties at '/' are 'queries', required properties at '/' are 'documents'",
+        ),
+        (QWEN, {"queries": ["a", 1]}, "Type mismatch of '/queries/1', 'integer' not in 'string'"),
+        (QWEN, {"documents": ["a"] * 3001}, "Length of '/documents' must be <= 3000"),
+        (QWEN, {"text": "a", "instruction": ["x"]}, "Type mismatch of '/instruction', 'array' not in 'string'"),
     ],
 )
 def test_what_does_not_fit_is_named(task: Task, body: Any, detail: str) -> None:
@@ -38,6 +66,9 @@ def test_what_does_not_fit_is_named(task: Task, body: Any, detail: str) -> None:
     ("task", "body"),
     [
         (RERANK, PAIR | {"contexts": [{"text": "", "title": "x"}], "top_k": 2.0, "stream": False}),
+        (BGE_M3, {"text": "a", "truncate_inputs": "true", "pooling": "mean"}),
+        (BGE_M3, PAIR | {"text": ["a", "b"]}),
+        (QWEN, {"queries": "a", "documents": ["b"], "text": None, "instruction": "find"}),
     ],
 )
 def test_what_clients_send_is_accepted(task: Task, body: Any) -> None:
