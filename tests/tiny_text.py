@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
+from typing import Any
 
+import sentencepiece
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
-from tokenizers import processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    GenerationConfig,
+    M2M100Tokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
 
 from tests import tiny
 
@@ -87,3 +95,82 @@ def embedder(folder: Path, like: str, prompts: dict[str, str] | None = None, def
     model = SentenceTransformer(modules=modules, device="cpu", prompts=prompts, default_prompt_name=default)
     model.save_pretrained(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+def _seq2seq(folder: Path, kind: str, tokenizer: PreTrainedTokenizerBase, vocabulary: int, **generation: Any) -> Path:
+    """An encoder-decoder of the family `kind` that searches with beams, as its big relatives do."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=vocabulary,
+        d_model=WIDTH,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        max_position_embeddings=EMBED_WINDOW,
+        init_std=0.3,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    model = AutoModelForSeq2SeqLM.from_config(config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=0, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, early_stopping=True, **generation
+    )
+    return save(model, tokenizer, folder)
+
+
+def translator(folder: Path, languages: str = "m2m100") -> Path:
+    """M2M-100 with its hundred languages (or `wmt21`, with eight of them) and a SentencePiece vocabulary of letters."""
+    folder.mkdir(parents=True)
+    source = random.Random(0)
+    sentences = [" ".join(source.choices(tiny.LETTERS, k=20)) for _ in range(50)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=60,
+        model_type="bpe",
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    (folder / "sentencepiece.bpe.vocab").unlink()
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "sentencepiece.bpe.model"))
+    names = ["<s>", "<pad>", "</s>", "<unk>", *(pieces.id_to_piece(id) for id in range(3, len(pieces)))]
+    (folder / "vocab.json").write_text(json.dumps({name: id for id, name in enumerate(names)}))
+    tokenizer = M2M100Tokenizer(
+        str(folder / "vocab.json"),
+        str(folder / "sentencepiece.bpe.model"),
+        language_codes=languages,
+        additional_special_tokens=[f"__{code}__" for code in FAIRSEQ_LANGUAGE_CODES[languages]],
+        model_max_length=EMBED_WINDOW,
+    )
+    vocabulary = len(names) + len(tokenizer.lang_code_to_id) + tokenizer.num_madeup_words
+    return _seq2seq(folder, "m2m_100", tokenizer, vocabulary, num_beams=5, max_length=24, no_repeat_ngram_size=1)
+
+
+def summarizer(folder: Path) -> Path:
+    """BART with one token for each byte and the generation settings of bart-large-cnn, shortened."""
+    names = ("<s>", "<pad>", "</s>", "<unk>")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({piece: id for id, piece in enumerate((*names, *alphabet))}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    roles = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token"), names, strict=True))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **roles)
+    settings = {
+        "num_beams": 4,
+        "length_penalty": 2.0,
+        "min_length": 8,
+        "max_length": 20,
+        "no_repeat_ngram_size": 3,
+        "forced_bos_token_id": 0,
+        "forced_eos_token_id": 2,
+    }
+    return _seq2seq(folder, "bart", tokenizer, len(tokenizer), **settings)

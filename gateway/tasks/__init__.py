@@ -4,10 +4,12 @@ from gateway.tasks import (
     embedding_forms,
     reranking,
     speech_recognition,
+    summarization,
     text_classification,
     text_embeddings,
     text_generation,
     text_to_speech,
+    translation,
 )
 from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
 
@@ -20,6 +22,8 @@ TASKS = Registry(
         embedding_forms.EMBEDDING_GEMMA,
         embedding_forms.QWEN3,
         text_generation.TASK,
+        translation.TASK,
+        summarization.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,
         text_to_speech.MELOTTS,
