@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.api import State, install
 from gateway.api.keyring import Keyring
+from gateway.api.presence import Presence
 from gateway.config import ModelSpec, Settings
 from gateway.runtime.keeper import Means
 from gateway.runtime.metrics import Metrics
@@ -38,5 +39,12 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
             await registry.stop(settings.grace_s)
 
     app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    install(app, State(settings=settings, registry=registry, metrics=metrics, keys=Keyring.of(settings)))
+    state = State(
+        settings=settings,
+        registry=registry,
+        metrics=metrics,
+        keys=Keyring.of(settings),
+        presence=Presence(store, specs),
+    )
+    install(app, state)
     return app

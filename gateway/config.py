@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
+from gateway.properties import Properties
 
 MIB = 1 << 20
 
@@ -32,7 +34,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8787, ge=0, le=65535)
-    models: Path | None = Field(None, description="models.yaml; default: ./models.yaml, then the one shipped with the package")
+    models: Path | None = Field(
+        None, description="models.yaml; default: ./models.yaml, then the one shipped with the package"
+    )
     home: Path = Field(default_factory=default_home, description="the model store and the keys file live here")
     offline: bool = Field(False, description="never open an outbound connection")
     key_hashes: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -74,6 +78,8 @@ class ModelSpec(Frozen):
     aliases: tuple[str, ...] = ()
     description: str = ""
     license: str = ""
+    created_at: date | None = Field(None, description="since when the model is offered")
+    properties: Properties = Field(default_factory=Properties, description="what the catalogue says of it")
     starter: bool = Field(False, description="fetched by the first `gateway serve`")
     preload: bool = Field(False, description="loaded at start and part of readiness")
     replicas: int = Field(1, ge=1, le=64)
@@ -87,7 +93,9 @@ class ModelSpec(Frozen):
     max_queue_items: int = Field(256, ge=1)
     max_queue_bytes: int = Field(256 * MIB, ge=1024)
     timeout_s: float = Field(120.0, gt=0, description="from acceptance to answer; then 408")
-    run_limit_s: float | None = Field(None, gt=0, description="one batch or step; then the worker is ended; default: half of timeout_s")
+    run_limit_s: float | None = Field(
+        None, gt=0, description="one batch or step; then the worker is ended; default: half of timeout_s"
+    )
     load_timeout_s: float = Field(300.0, gt=0)
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the engine alone")
 

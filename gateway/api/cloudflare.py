@@ -1,4 +1,4 @@
-"""The run route: one model, one input, one answer (contract sections A to D); knows no task and no process."""
+"""The run route: one model, one input, one answer (docs/api.md); knows no task and no process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cloudflare's envelopes around results and errors (contract sections A and D); knows no route."""
+"""Cloudflare's envelopes around results and errors (docs/api.md); knows no route."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from gateway.api.keyring import Keyring
+from gateway.api.presence import Presence
 from gateway.config import Settings
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
@@ -27,6 +28,7 @@ class State:
     registry: Registry
     metrics: Metrics
     keys: Keyring
+    presence: Presence
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
 
 

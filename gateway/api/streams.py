@@ -1,4 +1,4 @@
-"""Server-sent events in the native form (contract section C1); knows no engine."""
+"""Server-sent events in the native form (docs/api.md); knows no engine."""
 
 from __future__ import annotations
 

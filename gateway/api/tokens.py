@@ -1,4 +1,4 @@
-"""Token verification, which clients probe before their first call (contract section A); knows no model."""
+"""Token verification, which clients probe before their first call (docs/api.md); knows no model."""
 
 from __future__ import annotations
 

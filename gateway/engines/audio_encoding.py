@@ -1,4 +1,4 @@
-"""Samples as an encoded audio file or stream (contract section B7); knows no model and no request."""
+"""Samples as an encoded audio file or stream (docs/api.md); knows no model and no request."""
 
 from __future__ import annotations
 

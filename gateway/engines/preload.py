@@ -1,15 +1,16 @@
-"""Makes the import of a model family cheap for the workers forked later; never touches a device."""
+"""Readies a process for the model libraries: no connection is theirs to make, and imports happen ahead of need."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import os
+import sys
 
 NAMES = "GATEWAY_PRELOAD_MODULES"
 
-# The hub libraries read these when they are imported, so they are set before anything else is.
-OFFLINE = {
+# The model libraries read these when they are imported, so they are set before anything else is.
+ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -17,12 +18,18 @@ OFFLINE = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
 }
+
+# Importing openvino reports the import to its maker; it does without when this module cannot be imported.
+FORBIDDEN = ("openvino_telemetry",)
 
 
 def go_offline() -> None:
     """Forbid the model libraries of this process any connection; weights are local files by now."""
-    os.environ.update(OFFLINE)
+    os.environ.update(ENVIRONMENT)
+    for module in FORBIDDEN:
+        sys.modules[module] = None  # type: ignore[assignment]
 
 
 def preload(modules: str) -> None:

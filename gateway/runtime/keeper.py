@@ -253,9 +253,9 @@ class Keeper:
         self._note_inside()
 
     async def _end_worker(self, grace_s: float) -> None:
-        worker, self.worker = self.worker, None
-        if worker is not None:
+        if (worker := self.worker) is not None:
             if self.loaded is not None:
                 self._means.metrics.workers.labels(self.spec.name).dec()
                 self.loaded = None
             await worker.stop(grace_s)
+            self.worker = None

@@ -92,7 +92,7 @@ class Worker(asyncio.Protocol):
         self._report: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self._end_seen = asyncio.Event()
         self._closed = asyncio.Event()
-        self._ended = False
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -136,9 +136,15 @@ class Worker(asyncio.Protocol):
             self._transport.write(frame)
 
     async def stop(self, grace_s: float) -> None:
-        """End the process, in whatever state it is: ask, wait up to `grace_s`, kill. Nothing is left of it."""
-        if self._ended:
-            return
+        """End the process, in whatever state it is: ask, wait up to `grace_s`, kill. Nothing is left of it.
+
+        Being cancelled does not leave it half done: it goes on, and a second call waits for the end of the first.
+        """
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._stop(grace_s))
+        await asyncio.shield(self._ending)
+
+    async def _stop(self, grace_s: float) -> None:
         if self._spawning is not None:
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._spawning)
@@ -148,7 +154,6 @@ class Worker(asyncio.Protocol):
                 self.send(Stop())
                 await asyncio.to_thread(process.join, grace_s)
             await asyncio.to_thread(_end, process)
-        self._ended = True
         self._process = None
         self._bury()
         if self._transport is not None:

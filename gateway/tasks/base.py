@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, model_validator
+from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
@@ -41,6 +42,21 @@ class Extent:
     length: int
 
 
+class PromptDetails(TypedDict):
+    """Of the prompt's tokens, those whose work was already done."""
+
+    cached_tokens: int
+
+
+class TokenCounts(TypedDict):
+    """The `usage` object of the contract, section B1."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+
 @dataclass(slots=True)
 class Usage:
     """Tokens of one answer, by the model's own tokenizer."""
@@ -49,14 +65,17 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """The `usage` object of the contract, section B1."""
+    def as_dict(self) -> TokenCounts:
+        """As a caller sees it."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }
+
+
+Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
-"""Text embeddings in the forms of bge-m3, EmbeddingGemma and Qwen3-Embedding (contract section B5)."""
+"""Text embeddings in the forms of bge-m3, EmbeddingGemma and Qwen3-Embedding (docs/tasks/text.md)."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.base import Usage
 from gateway.tasks.reranking import Contexts, Query, Ranking, best_first
@@ -16,6 +16,7 @@ from gateway.tasks.text_embeddings import (
     TextEmbeddingsOutput,
     Texts,
     Vectors,
+    VectorsOutput,
     task,
 )
 from gateway.tasks.validation import Boolean, Text, schema_error
@@ -32,6 +33,8 @@ class ContextsOutput(BaseModel):
 
 class BgeM3Input(EmbeddingsInput):
     """`contexts` to rank for a `query` or, without one, to embed; or `text` to embed. Contexts count before texts."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["contexts"]}, {"required": ["text"]}]})
 
     query: Query | None = None
     contexts: Contexts | None = None
@@ -57,11 +60,12 @@ class BgeM3Input(EmbeddingsInput):
     def answer(self, embedded: Embedded) -> Any:
         """Scores are the cosines of query and contexts, best first."""
         if self.contexts is None:
-            return super().answer(embedded)
+            return TextEmbeddingsOutput(shape=embedded.shape, **embedded.__dict__)
         if self.query is not None:
             return Ranking(response=best_first(_cosines(embedded.data)), usage=embedded.usage)
-        shape = [len(embedded.data), len(embedded.data[0])]
-        return ContextsOutput(response=embedded.data, shape=shape, pooling=embedded.pooling, usage=embedded.usage)
+        return ContextsOutput(
+            response=embedded.data, shape=embedded.shape, pooling=embedded.pooling, usage=embedded.usage
+        )
 
 
 class EmbeddingGemmaInput(EmbeddingsInput):
@@ -118,5 +122,5 @@ BGE_M3 = task(
     Ranking | ContextsOutput | TextEmbeddingsOutput,
     *("response", "shape", "data", "pooling"),
 )
-EMBEDDING_GEMMA = task("embeddinggemma", EmbeddingGemmaInput, TextEmbeddingsOutput, "shape", "data")
-QWEN3 = task("qwen3-embedding", Qwen3Input, TextEmbeddingsOutput, "data", "shape")
+EMBEDDING_GEMMA = task("embeddinggemma", EmbeddingGemmaInput, VectorsOutput, "shape", "data")
+QWEN3 = task("qwen3-embedding", Qwen3Input, VectorsOutput, "data", "shape")

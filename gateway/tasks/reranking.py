@@ -1,4 +1,4 @@
-"""Reranking: a query and contexts in, the contexts' indices with their scores out, best first (contract section B4)."""
+"""Reranking: a query and contexts in, the contexts' indices with their scores out, best first (docs/tasks/text.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Automatic speech recognition: audio in, text with word times out (contract section B8)."""
+"""Automatic speech recognition: audio in, text with word times out (docs/api.md)."""
 
 from __future__ import annotations
 

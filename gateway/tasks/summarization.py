@@ -1,4 +1,4 @@
-"""Summarization: a text in, a shorter one out (contract section B9)."""
+"""Summarization: a text in, a shorter one out (docs/tasks/text.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text classification: one text in, every label with its score out (contract section B3)."""
+"""Text classification: one text in, every label with its score out (docs/api.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text embeddings: texts in, one vector each out (contract section B5)."""
+"""Text embeddings: texts in, one vector each out (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -52,14 +52,24 @@ class Embedded(BaseModel):
     pooling: Pooling
     usage: Usage
 
+    @property
+    def shape(self) -> list[int]:
+        """Texts and dimensions."""
+        return [len(self.data), len(self.data[0])]
 
-class TextEmbeddingsOutput(BaseModel):
+
+class VectorsOutput(BaseModel):
     """`data` is float32 of `shape` (texts, dimensions)."""
 
     shape: list[int]
     data: Vectors
-    pooling: Pooling = "mean"
     usage: Usage | None = Field(default=None, exclude=True)
+
+
+class TextEmbeddingsOutput(VectorsOutput):
+    """Vectors, and how those of tokens became one."""
+
+    pooling: Pooling = "mean"
 
 
 class EmbeddingsInput(TaskInput):
@@ -79,8 +89,7 @@ class EmbeddingsInput(TaskInput):
 
     def answer(self, embedded: Embedded) -> Any:
         """The output of this form."""
-        shape = [len(embedded.data), len(embedded.data[0])]
-        return TextEmbeddingsOutput(shape=shape, **embedded.__dict__)
+        return VectorsOutput(shape=embedded.shape, data=embedded.data, usage=embedded.usage)
 
     def extent(self) -> Extent:
         """A row per text; a token is about four characters."""
@@ -101,6 +110,10 @@ class TextEmbeddingsInput(EmbeddingsInput):
     def how(self) -> Pooling:
         """As the caller wants."""
         return self.pooling
+
+    def answer(self, embedded: Embedded) -> TextEmbeddingsOutput:
+        """With the pooling."""
+        return TextEmbeddingsOutput(shape=embedded.shape, **embedded.__dict__)
 
 
 def task(shape: str, input: type[EmbeddingsInput], output: Any, *fields: str) -> Task:

@@ -1,4 +1,4 @@
-"""Text generation, native family: prompt or messages in, text in one answer or in pieces out (contract B1, C1)."""
+"""Text generation, native family: prompt or messages in, text in one answer or in pieces out (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from gateway.tasks.base import Extent, Piece, Task, TaskInput, Usage
+from gateway.tasks.base import Counted, Extent, Piece, Task, TaskInput, Usage
+from gateway.tasks.schema import forms
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
@@ -54,7 +55,9 @@ class Message(BaseModel):
 
 
 class TextGenerationInput(TaskInput):
-    """`messages` or `prompt`; if both are there, the messages count. Bounds: contract section B1."""
+    """`messages` or `prompt`; if both are there, the messages count."""
+
+    model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
 
     prompt: Annotated[Text, Field(min_length=1)] | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)] | None = None
@@ -92,7 +95,7 @@ class TextGenerationOutput(BaseModel):
     """The whole text and its token counts."""
 
     response: str | None
-    usage: Usage | None = None
+    usage: Counted | None = None
 
 
 def collect(pieces: Sequence[Piece]) -> TextGenerationOutput:

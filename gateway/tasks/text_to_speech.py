@@ -1,4 +1,4 @@
-"""Text to speech: text in, encoded audio out, as base64 in JSON or as raw bytes (contract section B7)."""
+"""Text to speech: text in, encoded audio out, as base64 in JSON or as raw bytes (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from gateway.tasks.base import Answer, Extent, Task, TaskInput
+from gateway.tasks.schema import raw_media
 from gateway.tasks.validation import Integer, Text
 
 MAX_CHARACTERS = 10_000
@@ -107,4 +108,12 @@ MELOTTS = Task(
     canary={"prompt": "Hi"},
     render=_melotts,
 )
-AURA = Task(name=_NAME, title=_TITLE, shape="aura", input=AuraInput, output=bytes, canary={"text": "Hi"}, render=_aura)
+AURA = Task(
+    name=_NAME,
+    title=_TITLE,
+    shape="aura",
+    input=AuraInput,
+    output=raw_media("audio/mpeg"),
+    canary={"text": "Hi"},
+    render=_aura,
+)

@@ -1,4 +1,4 @@
-"""Translation: a text and two languages in, the text in the other language out (contract section B9)."""
+"""Translation: a text and two languages in, the text in the other language out (docs/tasks/text.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pydantic's findings in the words of Cloudflare's schema validator (contract section D, code 5006)."""
+"""Pydantic's findings in the words of Cloudflare's schema validator (docs/api.md)."""
 
 from __future__ import annotations
 

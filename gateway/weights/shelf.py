@@ -4,6 +4,7 @@ HOME/models.lock                 what was pulled: snapshot → source, revision,
 HOME/weights/snapshots/NAME/     one whole snapshot, in the layout of its source
 HOME/weights/work/NAME/files/    a snapshot in the making; becomes the above by one rename
 HOME/weights/work/NAME/partial/  transfers that broke off
+HOME/weights/converted/NAME/     forms of it that an engine made for faster loading
 HOME/weights/locks/NAME.lock     held while NAME is pulled or removed
 """
 
@@ -24,6 +25,18 @@ from gateway.weights.lock import FILE_NAME, Lock, Snapshot
 from gateway.weights.progress import Progress
 
 ABANDONED_S = 7 * 86400.0
+SNAPSHOTS, CONVERTED = "snapshots", "converted"
+
+
+def converted_folder(file: Path) -> Path:
+    """Where an engine may keep another form of `file`: snapshots hold nothing but what was pulled.
+
+    For a file that is not in a store it is a folder beside it.
+    """
+    for folder in file.parents:
+        if folder.parent.name == SNAPSHOTS:
+            return folder.parent.parent / CONVERTED / folder.name
+    return file.parent / ".openvino"
 
 
 class Shelf:
@@ -42,7 +55,7 @@ class Shelf:
 
     def folder(self, spec: ModelSpec) -> Path:
         """Where the snapshot is, once it is whole."""
-        return self.root / "snapshots" / self.name(spec)
+        return self.root / SNAPSHOTS / self.name(spec)
 
     def work(self, spec: ModelSpec) -> Path:
         """Where it is made."""
@@ -64,9 +77,10 @@ class Shelf:
     def drop(self, spec: ModelSpec) -> int:
         """Forget the snapshot and delete it, with what an unfinished pull left; the bytes freed."""
         with self.held(spec):
-            freed = size_below(self.folder(spec)) + size_below(self.work(spec))
+            folders = (self.folder(spec), self.work(spec), self.root / CONVERTED / self.name(spec))
+            freed = sum(map(size_below, folders))
             self._record(lambda lock: lock.without(self.name(spec)))
-            discard(self.folder(spec), self.work(spec))
+            discard(*folders)
         return freed
 
     @contextmanager

@@ -129,6 +129,19 @@ async def test_stop_while_loading_leaves_nothing() -> None:
         os.kill(pid, 0)
 
 
+async def test_stop_while_a_failed_load_is_cleared_away_leaves_nothing() -> None:
+    async with serving(spec("loads_forever", preload=True, load_timeout_s=0.2)) as registry:
+        keeper = registry.get("loads_forever")._keepers[0]
+        await until(lambda: keeper.state == "failed" and keeper.worker is not None)
+        worker = keeper.worker
+        assert worker is not None
+        pid = worker.pid
+    assert worker.is_lost
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 async def test_a_full_queue_refuses_at_once(serve: Serve, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     async with serve("waits", options={"gate": str(gate)}, max_queue_items=2, max_batch_items=1) as model:

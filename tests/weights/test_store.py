@@ -12,6 +12,7 @@ from gateway.errors import ModelUnavailable
 from gateway.weights.errors import PullFailed, WeightsMissing, WeightsRefused
 from gateway.weights.lock import Lock, Pin, Snapshot
 from gateway.weights.progress import Silent
+from gateway.weights.shelf import converted_folder
 from gateway.weights.store import Store
 from tests.weights.conftest import Puller, row
 from tests.weights.server import Site
@@ -157,3 +158,12 @@ class TestInPlace:
             store.pull(spec, Silent())
         with pytest.raises(WeightsMissing):
             store.path(spec)
+
+
+def test_remove_takes_converted_forms_along(folder: Path, store: Store) -> None:
+    converted = converted_folder(next(path for path in folder.rglob("*") if path.is_file()))
+    converted.mkdir(parents=True)
+    (converted / "model.bin").write_bytes(b"x" * 100)
+    assert store.verify(SPEC) == []
+    assert store.remove(SPEC) == sum(len(body) for body in MEMBERS.values()) + 100
+    assert not converted.exists()

@@ -41,10 +41,6 @@ class Engine(StreamEngine):
         """Cancel a stream."""
         self._backend.drop(id)
 
-    def close(self) -> None:
-        """Let the backend give back what it holds."""
-        self._backend.close()
-
 
 def _load(spec: ModelSpec, options: Options, weights: Weights) -> TokenModel:
     """The weights, loaded; `auto` takes OpenVINO where it can and transformers where it cannot."""

@@ -26,9 +26,6 @@ class Backend(Protocol):
     def drop(self, id: int) -> None:
         """Forget a stream; unknown ids are ignored."""
 
-    def close(self) -> None:
-        """Give back what the process's end does not."""
-
 
 class Tokenizer(Protocol):
     """Text to token ids and back, as the weights define it, with the chat template that came with them."""
@@ -74,6 +71,3 @@ class TokenModel(Protocol):
 
     def drop(self, id: int) -> None:
         """Forget a stream and free its memory by the next step; unknown ids are ignored."""
-
-    def close(self) -> None:
-        """Give back what the process's end does not."""

@@ -1,4 +1,4 @@
-"""Keeps a GGUF's converted form beside it, so that later starts skip the conversion; knows no generation."""
+"""Keeps a GGUF's converted form, so that later starts skip the conversion; knows no generation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import openvino_genai
 
 from gateway.engines.llm.facts import gguf_facts
+from gateway.weights.shelf import converted_folder
 
-FOLDER = ".openvino"
 ABANDONED_S = 3600.0
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def converted(gguf: Path) -> Path | None:
     anew. Workers that convert at once each do so in a folder of their own; the first to finish is kept.
     """
     stat = gguf.stat()
-    kept = gguf.parent / FOLDER / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}"
+    kept = converted_folder(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}"
     if kept.is_dir():
         return kept
     try:
@@ -36,7 +36,7 @@ def converted(gguf: Path) -> Path | None:
 
 
 def _convert(gguf: Path, kept: Path) -> Path:
-    kept.parent.mkdir(exist_ok=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
     _sweep(kept.parent)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=kept.parent))
     try:

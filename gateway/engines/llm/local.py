@@ -69,10 +69,6 @@ class LocalBackend:
         if self._streams.pop(id, None) is not None:
             self._model.drop(id)
 
-    def close(self) -> None:
-        """Close the model."""
-        self._model.close()
-
     def _prompt(self, input: TextGenerationInput) -> list[int]:
         messages = input.messages or [Message(role="user", content=input.prompt or "")]
         if not input.raw and self._template is not None:

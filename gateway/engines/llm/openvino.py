@@ -66,17 +66,17 @@ class OpenVinoModel:
         path = folder or weights.path
         facts = saved_facts(path) if folder else _facts(weights)
         room = plan_room(spec, options, facts)
-        self.window = room.window
         tokenizer = openvino_genai.Tokenizer(path)
         self._pipeline = openvino_genai.ContinuousBatchingPipeline(
             path, tokenizer, scheduler(spec, options, room), "CPU", **properties(spec, options)
         )
         self.tokenizer: Tokenizer = OpenVinoTokenizer(tokenizer)
+        self.window = _uncut(self.tokenizer, room.window)
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
         self._handles: dict[int, Any] = {}
         self._numbers = itertools.count()
-        logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, room.window, room.cache_gib)
+        logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, self.window, room.cache_gib)
 
     def add(self, id: int, prompt: Sequence[int], sampling: Sampling) -> None:
         """Queue one stream; raises `InferenceFailed` if the pipeline refuses it."""
@@ -108,9 +108,6 @@ class OpenVinoModel:
             if not self._handles:
                 self._pipeline.step()
 
-    def close(self) -> None:
-        """Nothing: the process's end gives all back."""
-
     def _generation(self, sampling: Sampling) -> Any:
         chosen = {}
         if not sampling.greedy:
@@ -140,6 +137,17 @@ def _read(handle: Any) -> Advance | GatewayError | None:
     if handle.get_status() == GenerationStatus.IGNORED:
         return Overloaded("the model's memory for keys and values is full")
     return None
+
+
+def _uncut(tokenizer: Tokenizer, window: int) -> int:
+    """The window in which no prompt is cut: some tokenizers silently end at a length of their own.
+
+    OpenVINO 2026.4 builds that of a GGUF to end at 8192 tokens, whatever the model's window.
+    """
+    longest = len(tokenizer.encode("a " * (window + 1), add_special_tokens=False))
+    if longest < window:
+        logger.warning("the tokenizer ends at %d tokens, which shortens the window of %d", longest, window)
+    return min(window, longest)
 
 
 def _facts(weights: Weights) -> Facts:

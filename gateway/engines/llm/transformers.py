@@ -88,9 +88,6 @@ class TransformersModel:
         if not batch.ids:
             self._batches.remove(batch)
 
-    def close(self) -> None:
-        """Nothing: the process's end gives all back."""
-
     def _read_prompts(self) -> Iterable[tuple[int, Advance | GatewayError]]:
         left = PROMPT_TOKENS_PER_STEP
         advances: list[tuple[int, Advance | GatewayError]] = []

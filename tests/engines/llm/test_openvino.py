@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.engines.llm import Engine
 from gateway.engines.llm.conversion import converted
+from gateway.engines.llm.openvino import _uncut
 from gateway.errors import ContextExceeded
 from tests.engines.llm.streams import Conversation, Told, ask, load
 
@@ -147,6 +149,20 @@ def test_a_prompt_beyond_the_window_is_refused(engine: Engine) -> None:
         Conversation(engine).admit(prompt="word " * 9000)
 
 
+def test_a_window_is_no_wider_than_the_tokenizer_reads() -> None:
+    class Short:
+        template, bos_token, eos_token = None, "", ""
+
+        def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+            return [1] * min(100, len(text.split()))
+
+        def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+            return [""] * len(rows)
+
+    assert _uncut(Short(), 4096) == 100
+    assert _uncut(Short(), 64) == 64
+
+
 def test_a_long_prompt_fits_beside_a_short_one(engine: Engine) -> None:
     conversation = Conversation(engine)
     long = conversation.admit(prompt="word " * 600, max_tokens=2)
@@ -158,14 +174,17 @@ def test_a_long_prompt_fits_beside_a_short_one(engine: Engine) -> None:
 
 
 def test_workers_that_convert_at_once_keep_one_form_and_leave_nothing(smollm_file: Path, tmp_path: Path) -> None:
-    link = tmp_path / "model.gguf"
+    snapshot = tmp_path / "snapshots" / "smollm2"
+    (snapshot / "package").mkdir(parents=True)
+    link = snapshot / "package" / "model.gguf"
     link.symlink_to(smollm_file)
     with ThreadPoolExecutor(2) as workers:
         one, other = workers.map(converted, [link, link])
     assert one is not None
     assert one == other
-    assert list((tmp_path / ".openvino").iterdir()) == [one]
+    assert list((tmp_path / "converted" / "smollm2").iterdir()) == [one]
     assert not list(one.glob("*.gguf"))
+    assert [path for path in snapshot.rglob("*") if path.is_file()] == [link]
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(smollm_file: Path, tmp_path: Path) -> None:

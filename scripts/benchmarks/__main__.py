@@ -1,0 +1,94 @@
+"""`scripts/bench`: chooses and runs the benchmarks, shows the table and keeps the JSON; measures nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from gateway.errors import GatewayError
+from scripts.benchmarks import chat, cold_start, embeddings, machine, overhead, speech
+from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.load import Refused
+from scripts.benchmarks.references.peer import PeerFailed
+from scripts.benchmarks.report import Row
+from scripts.benchmarks.server import NotRun
+from scripts.benchmarks.table import notes, table, write
+
+Benchmark = Callable[[Bench], Awaitable[list[Row]]]
+BENCHMARKS: dict[str, Benchmark] = {
+    "overhead": overhead.run,
+    "embeddings": embeddings.run,
+    "chat": chat.run,
+    "speech": speech.run,
+    "cold-start": cold_start.run,
+}
+LIMIT_S = 900.0
+BUSY_CORES = 0.1
+FAILURES = (GatewayError, NotRun, PeerFailed, Refused, OSError, TimeoutError)
+
+Only = Annotated[str, typer.Option(help=f"Of {', '.join(BENCHMARKS)}; comma-separated; default: all.")]
+Rounds = Annotated[int, typer.Option(min=1, max=20, help="How often the sides take turns.")]
+Quick = Annotated[bool, typer.Option("--quick", help="One round of a fraction of the work: to try it out.")]
+Results = Annotated[Path, typer.Option(help="The folder for the JSON.")]
+
+
+def main(only: Only = "", rounds: Rounds = 3, quick: Quick = False, results: Results = Path("bench-results")) -> None:
+    """Measure the gateway against the libraries it runs, called directly, in one run on this machine."""
+    names = [name for name in only.split(",") if name] or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        raise typer.BadParameter(f"no benchmark {unknown[0]} (there are: {', '.join(BENCHMARKS)})")
+    console = Console()
+    about = {**machine.about(), "rounds": 1 if quick else rounds, "quick": quick}
+    busy = about["machine"]["busy_cores_before"] or 0.0
+    if busy > BUSY_CORES:
+        console.print(
+            f"[yellow]Other processes keep {busy:g} cores busy: ratios may hold, absolute figures will not.[/]"
+        )
+    path = results / f"{datetime.now():%Y%m%d-%H%M%S}.json"
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+        rows, failures = uvloop.run(_run(names, about["rounds"], quick, Path(folder)))
+        write(path, rows, failures, about)
+        for name in failures:
+            if (logs := Path(folder) / name).is_dir():
+                shutil.copytree(logs, path.with_suffix("") / name)
+    console.print(table(rows))
+    for note in notes(rows):
+        console.print(note, highlight=False)
+    for name, reason in failures.items():
+        console.print(f"[red]{name} was not measured:[/] {reason} (logs: {path.with_suffix('')})", highlight=False)
+    console.print(f"Everything, with machine and versions: {path}", highlight=False)
+    sys.exit(1 if failures else 0)
+
+
+async def _run(names: list[str], rounds: int, quick: bool, folder: Path) -> tuple[list[Row], dict[str, str]]:
+    rows: list[Row] = []
+    failures: dict[str, str] = {}
+    text = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}")
+    # Drawn twice a second only: the client shares the machine with what it measures.
+    with Progress(SpinnerColumn(), *text, console=Console(stderr=True), refresh_per_second=2) as progress:
+        whole = progress.add_task("benchmarks", total=len(names), now="")
+        for name in names:
+            progress.update(whole, description=name, now="starting")
+            bench = Bench(rounds, quick, folder / name, lambda now: progress.update(whole, now=now))
+            try:
+                async with asyncio.timeout(LIMIT_S):
+                    rows += await BENCHMARKS[name](bench)
+            except FAILURES as error:
+                failures[name] = str(error) or type(error).__name__
+            progress.advance(whole)
+    return rows, failures
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,59 @@
+"""What every benchmark is given: rounds, a folder, the starter rows, progress; knows no benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.config import ModelSpec, load_specs
+from scripts.benchmarks.report import Sample
+from scripts.benchmarks.server import MODELS
+
+Figures = Mapping[str, float]
+Side = Callable[[int], Awaitable[Figures]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run. `quick` is for trying the script out: a round, and a fraction of the work."""
+
+    rounds: int
+    quick: bool
+    folder: Path
+    say: Callable[[str], None]
+
+    def scaled(self, count: int) -> int:
+        """`count`, or a quarter of it in a quick run."""
+        return max(1, count // 4) if self.quick else count
+
+    async def alternate(self, sides: Mapping[str, Side]) -> dict[str, dict[str, Sample]]:
+        """Run the sides in turn, once a round (A B A B …), and collect each one's figures; a side is told its round."""
+        figures: dict[str, list[Figures]] = {side: [] for side in sides}
+        for number in range(self.rounds):
+            for side, run in sides.items():
+                self.say(f"round {number + 1} of {self.rounds}: {side}")
+                figures[side].append(await run(number))
+        return {side: samples(of_rounds) for side, of_rounds in figures.items()}
+
+
+def samples(rounds: list[Figures]) -> dict[str, Sample]:
+    """One sample per figure, from all rounds."""
+    return {name: Sample(tuple(figures[name] for figures in rounds)) for name in rounds[0]}
+
+
+def starter(name: str, /, **changes: Any) -> ModelSpec:
+    """A row of the project's models.yaml, on the CPU and loaded by its first request unless `changes` say otherwise."""
+    spec = next(spec for spec in load_specs(MODELS) if spec.name == name)
+    return spec.model_copy(update={"preload": False, "device": "cpu", **changes})
+
+
+def starters() -> list[ModelSpec]:
+    """All rows that the first `gateway serve` fetches."""
+    return [starter(spec.name) for spec in load_specs(MODELS) if spec.starter]
+
+
+def fake_row(name: str) -> ModelSpec:
+    """A classifier without weights, which answers at once."""
+    return ModelSpec.model_validate({"name": name, "task": "text-classification", "engine": "fake"})
