@@ -79,7 +79,7 @@ class EmbeddingGemmaInput(EmbeddingsInput):
 
 
 class Qwen3Input(EmbeddingsInput):
-    """Texts of any of three kinds; `instruction` says in one sentence what queries, and plain texts, are for."""
+    """Queries, documents, or `text`, which means documents; `instruction` says in one sentence what queries are for."""
 
     queries: Texts | None = None
     documents: Texts | None = None
@@ -92,12 +92,12 @@ class Qwen3Input(EmbeddingsInput):
         return self
 
     def passages(self) -> list[Passages]:
-        """Queries, documents and plain texts, in this order; the prompt's wording is the model card's."""
+        """Queries, documents and texts, in this order; the prompt's wording is the model card's."""
         prompt = None if self.instruction is None else f"Instruct: {self.instruction}\nQuery:"
         kinds = [
             Passages(self.queries or [], "query", prompt),
             Passages(self.documents or [], "document"),
-            Passages(self.text or [], None, prompt),
+            Passages(self.text or [], "document"),
         ]
         return [passages for passages in kinds if passages.texts]
 
