@@ -14,11 +14,11 @@ MAX_CONTEXTS = 3000
 
 
 class Context(BaseModel):
-    """A text to be judged; it may be empty."""
+    """A text to be judged."""
 
     model_config = ConfigDict(frozen=True)
 
-    text: Text
+    text: Annotated[Text, Field(min_length=1)]
 
 
 Contexts = Annotated[list[Context], Field(min_length=1, max_length=MAX_CONTEXTS)]

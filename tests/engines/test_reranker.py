@@ -93,7 +93,7 @@ def test_equal_contexts_keep_their_order(folder: Path) -> None:
     assert [index for index, _ in rank(engine(folder), body("a", ["b"] * 4))[0]] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("text", ["", " ", "\x00", "日本", "a" * 300, "b " * 20_000])
+@pytest.mark.parametrize("text", [" ", "\x00", "日本", "a" * 300, "b " * 20_000])
 def test_odd_contexts_equal_the_librarys(folder: Path, text: str) -> None:
     assert_same(rank(engine(folder), body("a b", [text, "c"]))[0], reference(folder, "a b", [text, "c"]))
 

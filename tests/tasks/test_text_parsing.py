@@ -31,6 +31,7 @@ PAIR = {"query": "q", "contexts": [{"text": "a"}]}
         (RERANK, PAIR | {"contexts": [{"text": "a"}] * 3001}, "Length of '/contexts' must be <= 3000"),
         (RERANK, PAIR | {"contexts": ["a"]}, "Type mismatch of '/contexts/0', 'string' not in 'object'"),
         (RERANK, PAIR | {"contexts": [{"text": "a"}, {}]}, "required properties at '/contexts/1' are 'text'"),
+        (RERANK, PAIR | {"contexts": [{"text": ""}]}, "Length of '/contexts/0/text' must be >= 1"),
         (RERANK, PAIR | {"top_k": 0}, "'/top_k' must be >= 1"),
         (RERANK, PAIR | {"top_k": "3"}, "Type mismatch of '/top_k', 'string' not in 'integer'"),
         (
@@ -84,7 +85,7 @@ def test_what_does_not_fit_is_named(task: Task, body: Any, detail: str) -> None:
 @pytest.mark.parametrize(
     ("task", "body"),
     [
-        (RERANK, PAIR | {"contexts": [{"text": "", "title": "x"}], "top_k": 2.0, "stream": False}),
+        (RERANK, PAIR | {"contexts": [{"text": "a", "title": "x"}], "top_k": 2.0, "stream": False}),
         (BGE_M3, {"text": "a", "truncate_inputs": "true", "pooling": "mean"}),
         (BGE_M3, PAIR | {"text": ["a", "b"]}),
         (QWEN, {"queries": "a", "documents": ["b"], "text": None, "instruction": "find"}),
