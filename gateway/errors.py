@@ -137,6 +137,10 @@ class InputTooLong(GatewayError):
 
     status, code, title = 400, 3030, "Bad input"
 
+    def message(self, request_id: str) -> str:
+        """The live service puts no name in front of this one."""
+        return f"AiError: {self.detail} ({request_id})"
+
 
 class ContextExceeded(GatewayError):
     """Prompt and requested output do not fit the context window."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
+from typing import Any
 
 from gateway.config import Frozen, ModelSpec
 from gateway.engines.base import Engine as Base
 from gateway.engines.encoding import Encoder
 from gateway.engines.options import read_options
+from gateway.engines.packing import TokenIds
 from gateway.engines.precision import choose, use_threads
+from gateway.errors import InputTooLong
 from gateway.tasks import Task, Usage
-from gateway.tasks.text_embeddings import TextEmbeddingsInput, TextEmbeddingsOutput
+from gateway.tasks.text_embeddings import Embedded, EmbeddingsInput
 
 
 class Options(Frozen):
@@ -22,7 +25,7 @@ class Options(Frozen):
 
 
 class Engine(Base):
-    """One vector per text; the texts of all inputs share passes, whatever their lengths and poolings."""
+    """One vector per text; the texts of all inputs share passes, whatever their lengths, prompts and poolings."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
@@ -32,17 +35,50 @@ class Engine(Base):
         self.device = precision.device
         self._encoder = Encoder(files, precision, spec.context_window, options.normalize)
 
-    def run(self, inputs: Sequence[TextEmbeddingsInput]) -> Sequence[TextEmbeddingsOutput]:
-        """Vectors and token counts, one output per input; text beyond the window does not count."""
-        rows = self._encoder.tokenize([text for input in inputs for text in input.text])
-        vectors = self._encoder.encode(rows, [input.pooling for input in inputs for _ in input.text])
-        ends = list(itertools.accumulate(len(input.text) for input in inputs))
-        return [
-            TextEmbeddingsOutput(
-                shape=[end - start, vectors.shape[1]],
-                data=vectors[start:end],
-                pooling=input.pooling,
-                usage=Usage(prompt_tokens=sum(map(len, rows[start:end]))),
-            )
-            for input, start, end in zip(inputs, [0, *ends], ends, strict=False)
-        ]
+    def run(self, inputs: Sequence[EmbeddingsInput]) -> Sequence[Any]:
+        """One output per input, in the form it asks for, or `InputTooLong`; else text beyond the window is cut."""
+        texts = [self._prompted(input) for input in inputs]
+        rows = _divide(self._encoder.tokenize(list(chain.from_iterable(texts))), texts)
+        outputs: list[Any] = [self._fault(*parts) for parts in zip(inputs, texts, rows, strict=True)]
+        sound = [index for index, fault in enumerate(outputs) if fault is None]
+        if sound:
+            for index, embedded in zip(sound, self._embed([(inputs[i], rows[i]) for i in sound]), strict=True):
+                outputs[index] = inputs[index].answer(embedded)
+        return outputs
+
+    def _prompted(self, input: EmbeddingsInput) -> list[str]:
+        """The texts of an input, each behind its prompt."""
+        texts = []
+        for passages in input.passages():
+            prompt = self._encoder.prompt(passages.role) if passages.prompt is None else passages.prompt
+            texts += [prompt + text for text in passages.texts]
+        return texts
+
+    def _fault(self, input: EmbeddingsInput, texts: Sequence[str], rows: Sequence[TokenIds]) -> InputTooLong | None:
+        """The error if the input wants no text cut and one is longer than the window."""
+        if not input.is_strict():
+            return None
+        window = self._encoder.window
+        # Only rows that fill the window can have been cut.
+        full = [text for text, row in zip(texts, rows, strict=True) if len(row) >= window]
+        longest = max(map(self._encoder.count_tokens, full), default=0)
+        if longest <= window:
+            return None
+        return InputTooLong(f"Max context reached {longest} tokens but model supports only {window}")
+
+    def _embed(self, wanted: Sequence[tuple[EmbeddingsInput, Sequence[TokenIds]]]) -> Iterator[Embedded]:
+        """What the inputs' rows mean, all of them in shared passes."""
+        how = [input.how() or self._encoder.pooling for input, _ in wanted]
+        pooling = [kind for kind, (_, rows) in zip(how, wanted, strict=True) for _ in rows]
+        vectors = self._encoder.encode([row for _, rows in wanted for row in rows], pooling)
+        start = 0
+        for kind, (_, rows) in zip(how, wanted, strict=True):
+            part = vectors[start : start + len(rows)]
+            start += len(rows)
+            yield Embedded(data=part, pooling=kind, usage=Usage(prompt_tokens=sum(map(len, rows))))
+
+
+def _divide(rows: Sequence[TokenIds], parts: Sequence[Sequence[object]]) -> list[Sequence[TokenIds]]:
+    """`rows` in runs as long as `parts` are."""
+    ends = list(accumulate(map(len, parts)))
+    return [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]

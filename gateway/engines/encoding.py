@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ from gateway.engines.packing import PACKED, TokenIds, can_pack, first_position, 
 from gateway.engines.precision import Precision
 
 PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
-How = Literal["mean", "cls"]
+How = Literal["mean", "cls", "lasttoken"]
+HOW: tuple[How, ...] = get_args(How)
 Vectors = npt.NDArray[np.float32]
 
 
@@ -41,8 +42,9 @@ def usable_window(config: Any, tokenizer: PreTrainedTokenizerBase, wanted: int |
 class Encoder:
     """One vector per text, the same as `SentenceTransformer.encode` gives whatever the batch around the text.
 
-    Pooling is the caller's choice; what the folder's modules.json puts after pooling is applied as it says,
-    except that `normalize` overrules whether vectors get length 1. Prompts of the folder are not applied.
+    `pooling` is what the folder says, for callers that leave the choice to it; what its modules.json puts after
+    pooling is applied, except that `normalize` overrules whether vectors get length 1. Prompts are the caller's to
+    put in front: `prompt` tells the folder's.
     """
 
     def __init__(self, files: Path, precision: Precision, window: int | None = None, normalize: bool | None = None):
@@ -53,8 +55,11 @@ class Encoder:
             trust_remote_code=False,
             model_kwargs={"dtype": precision.torch_dtype, "use_safetensors": True},
         ).eval()
-        self._model, self._after = _parts(model, normalize)
+        self._model, self.pooling, self._after = _parts(model, normalize)
+        self._model.config.use_cache = False
         self._tokenizer = model.tokenizer
+        self._prompts = {role: prompt or "" for role, prompt in model.prompts.items()}
+        self._default_prompt = self._prompts.get(model.default_prompt_name or "", "")
         self._budget = PASS_TOKENS[self._model.device.type]
         self.dimensions: int = model.get_embedding_dimension() or self._model.config.hidden_size
         self.window = usable_window(self._model.config, self._tokenizer, window)
@@ -64,6 +69,14 @@ class Encoder:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text's token ids, cut to the window."""
         return tokenize(self._tokenizer, texts, self.window)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` with the special ones, whether or not they fit into the window."""
+        return len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
+
+    def prompt(self, role: str | None) -> str:
+        """What the folder wants in front of texts of that role (`query`, `document`), or of any text by default."""
+        return self._prompts.get(role or "", self._default_prompt)
 
     @torch.inference_mode()
     def encode(self, rows: Sequence[TokenIds], pooling: Sequence[How]) -> Vectors:
@@ -78,25 +91,32 @@ class Encoder:
     def _pass(self, rows: Sequence[TokenIds], pooling: Sequence[How]) -> Vectors:
         states = hidden_states(self._model, rows)
         lengths = torch.tensor([len(row) for row in rows], device=states.device)
-        means = torch.segment_reduce(states, "mean", lengths=lengths)
-        firsts = states[lengths.cumsum(0) - lengths]
-        is_cls = torch.tensor([how == "cls" for how in pooling], device=states.device)
-        features = {"sentence_embedding": torch.where(is_cls[:, None], firsts, means)}
+        ends = lengths.cumsum(0)
+        pooled = {
+            "mean": torch.segment_reduce(states, "mean", lengths=lengths),
+            "cls": states[ends - lengths],
+            "lasttoken": states[ends - 1],
+        }
+        chosen = torch.tensor([HOW.index(how) for how in pooling], device=states.device)
+        every = torch.stack([pooled[how] for how in HOW])
+        features = {"sentence_embedding": every[chosen, torch.arange(len(rows), device=states.device)]}
         for module in self._after:
             features = module(features)
         vectors: Vectors = features["sentence_embedding"].cpu().numpy()
         return vectors
 
 
-def _parts(model: SentenceTransformer, normalize: bool | None) -> tuple[Any, list[torch.nn.Module]]:
-    """The bare encoder, and in float32 what comes after pooling; raises `ConfigError` for another arrangement."""
+def _parts(model: SentenceTransformer, normalize: bool | None) -> tuple[Any, How, list[torch.nn.Module]]:
+    """The bare encoder, how the folder pools, and in float32 what comes after; `ConfigError` if that is unknown."""
     match list(model.children()):
-        case [Transformer() as transformer, Pooling(), *after]:
+        case [Transformer() as transformer, Pooling() as pooling, *after]:
             pass
         case _:
             raise ConfigError("modules.json: an encoder followed by pooling is expected")
+    if pooling.pooling_mode not in HOW or not pooling.include_prompt:
+        raise ConfigError(f"1_Pooling: one of {', '.join(HOW)} over all tokens, prompts included, is expected")
     if normalize is not None:
         after = [module for module in after if not isinstance(module, Normalize)]
     if normalize:
         after.append(Normalize())
-    return transformer.auto_model, [module.float() for module in after]
+    return transformer.auto_model, pooling.pooling_mode, [module.float() for module in after]

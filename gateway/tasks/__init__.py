@@ -1,22 +1,32 @@
 """The contracts: what a caller sends and what comes back, one file per task."""
 
 from gateway.tasks import (
+    embedding_forms,
     image_classification,
     multimodal_embeddings,
     object_detection,
+    reranking,
     speech_recognition,
+    summarization,
     text_classification,
     text_embeddings,
     text_generation,
     text_to_speech,
+    translation,
 )
 from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
 
 TASKS = Registry(
     [
         text_classification.TASK,
+        reranking.TASK,
         text_embeddings.TASK,
+        embedding_forms.BGE_M3,
+        embedding_forms.EMBEDDING_GEMMA,
+        embedding_forms.QWEN3,
         text_generation.TASK,
+        translation.TASK,
+        summarization.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,
         text_to_speech.MELOTTS,

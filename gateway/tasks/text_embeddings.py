@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from gateway.tasks.base import Extent, Task, TaskInput, Usage
 from gateway.tasks.validation import Text
@@ -30,36 +33,100 @@ Texts = Annotated[
     ),
 ]
 Vectors = Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": "array", "items": {"type": "number"}}})]
+Pooling = Literal["mean", "cls", "lasttoken"]
 
 
-class TextEmbeddingsInput(TaskInput):
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """Texts to embed with `prompt` in front of each; absent, the model's own prompt for texts of that role."""
+
+    texts: Sequence[str]
+    role: Literal["query", "document"] | None = None
+    prompt: str | None = None
+
+
+class Embedded(BaseModel):
+    """What an engine made of an input: float32 `data` of shape (texts, dimensions), in the order of its passages."""
+
+    data: Vectors
+    pooling: Pooling
+    usage: Usage
+
+    @property
+    def shape(self) -> list[int]:
+        """Texts and dimensions."""
+        return [len(self.data), len(self.data[0])]
+
+
+class VectorsOutput(BaseModel):
+    """`data` is float32 of `shape` (texts, dimensions)."""
+
+    shape: list[int]
+    data: Vectors
+    usage: Usage | None = Field(default=None, exclude=True)
+
+
+class TextEmbeddingsOutput(VectorsOutput):
+    """Vectors, and how those of tokens became one."""
+
+    pooling: Pooling = "mean"
+
+
+class EmbeddingsInput(TaskInput):
+    """What every input form tells an engine, and how the form answers."""
+
+    @abstractmethod
+    def passages(self) -> list[Passages]:
+        """All texts, in the order of the vectors."""
+
+    def how(self) -> Pooling | None:
+        """How token vectors become one; None leaves it to the model."""
+        return None
+
+    def is_strict(self) -> bool:
+        """Whether a text beyond the model's window is an error rather than cut."""
+        return False
+
+    def answer(self, embedded: Embedded) -> Any:
+        """The output of this form."""
+        return VectorsOutput(shape=embedded.shape, data=embedded.data, usage=embedded.usage)
+
+    def extent(self) -> Extent:
+        """A row per text; a token is about four characters."""
+        characters = [len(passages.prompt or "") + len(text) for passages in self.passages() for text in passages.texts]
+        return Extent(len(characters), 2 + max(characters) // 4)
+
+
+class TextEmbeddingsInput(EmbeddingsInput):
     """One text or a list of them; `pooling` is how token vectors become one."""
 
     text: Texts
     pooling: Literal["mean", "cls"] = "mean"
 
-    def extent(self) -> Extent:
-        """A row per text; a token is about four characters."""
-        return Extent(len(self.text), 2 + max(map(len, self.text)) // 4)
+    def passages(self) -> list[Passages]:
+        """The texts."""
+        return [Passages(self.text)]
+
+    def how(self) -> Pooling:
+        """As the caller wants."""
+        return self.pooling
+
+    def answer(self, embedded: Embedded) -> TextEmbeddingsOutput:
+        """With the pooling."""
+        return TextEmbeddingsOutput(shape=embedded.shape, **embedded.__dict__)
 
 
-class TextEmbeddingsOutput(BaseModel):
-    """`data` is float32 of `shape` (texts, dimensions)."""
+def task(shape: str, input: type[EmbeddingsInput], output: Any, *fields: str) -> Task:
+    """The form `shape` of the task; its answer has those `fields` of the output that are there."""
+    return Task(
+        name="text-embeddings",
+        title="Text Embeddings",
+        input=input,
+        output=output,
+        canary={"text": "a fine day"},
+        shape=shape,
+        render=lambda output: {name: value for name in fields if (value := getattr(output, name, None)) is not None},
+    )
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    shape: list[int]
-    data: Vectors
-    pooling: Literal["mean", "cls"] = "mean"
-    usage: Usage | None = Field(default=None, exclude=True)
-
-
-TASK = Task(
-    name="text-embeddings",
-    title="Text Embeddings",
-    input=TextEmbeddingsInput,
-    output=TextEmbeddingsOutput,
-    canary={"text": "a fine day"},
-    shape="bge",
-    render=lambda output: {"shape": output.shape, "data": output.data, "pooling": output.pooling},
-)
+TASK = task("bge", TextEmbeddingsInput, TextEmbeddingsOutput, "shape", "data", "pooling")
