@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -84,7 +85,8 @@ async def _run(names: list[str], about: dict[str, Any], folder: Path) -> tuple[l
             bench = Bench(about["rounds"], about["quick"], folder / name, partial(_show, progress, whole))
             try:
                 async with asyncio.timeout(LIMIT_S):
-                    rows += await BENCHMARKS[name](bench)
+                    measured = await BENCHMARKS[name](bench)
+                rows += [replace(row, is_disturbed=bool(bench.disturbances)) for row in measured]
             except FAILURES as error:
                 failures[name] = str(error) or type(error).__name__
             about["disturbances"] += bench.disturbances

@@ -39,11 +39,11 @@ class Bench:
             for side, run in sides.items():
                 turn = f"round {number + 1} of {self.rounds}: {side}"
                 self.say(turn)
-                await self._note_neighbours(turn)
+                await self.note_neighbours(turn)
                 figures[side].append(await run(number))
         return {side: samples(of_rounds) for side, of_rounds in figures.items()}
 
-    async def _note_neighbours(self, turn: str) -> None:
+    async def note_neighbours(self, turn: str) -> None:
         """Between two turns nothing of ours runs: what is busy then is somebody else's."""
         busy = await asyncio.to_thread(busy_cores, PEEK_S)
         if busy is not None and busy > BUSY_CORES:

@@ -35,6 +35,7 @@ async def run(bench: Bench) -> list[Row]:
     rounds: list[dict[str, Figures]] = []
     for number in range(bench.rounds + 1):
         bench.say(f"round {number} of {bench.rounds}" if number else "warming the page cache")
+        await bench.note_neighbours(f"round {number}")
         rounds.append(await _round(bench.folder / str(number), models))
     counted = rounds[1:]
     return [_row(name, samples([figures[name] for figures in counted])) for name in counted[0]]

@@ -32,6 +32,7 @@ def _line(row: dict[str, Any]) -> str:
     reference = f"{row['against']}: {_cell(row['reference'])}" if row["reference"] else ""
     aim = f"{row['aim']['sign']} {row['aim']['bound']:g}{' ×' * (row['aim']['of'] == 'ratio')}" if row["aim"] else ""
     met = {None: "", True: "met", False: "**not met**"}[row["met"]]
+    met = "disturbed" if row["disturbed"] and row["aim"] else met
     cells = name, f"{_cell(row['value'])} {row['unit']}", reference, _cell(row["ratio"]), aim, met
     return f"| {' | '.join(cells)} |"
 

@@ -76,6 +76,7 @@ class Row:
     aim: Aim | None = None
     parts: Mapping[str, Sample] = field(default_factory=dict)
     note: str = ""
+    is_disturbed: bool = False
 
     @property
     def ratio(self) -> Sample | None:
@@ -84,7 +85,7 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the aim is met; None without an aim."""
+        """Whether the figures as taken meet the aim; None without an aim. If `is_disturbed`, they prove nothing."""
         if self.aim is None:
             return None
         of = self.value if self.aim.of == "value" else self.ratio
@@ -104,6 +105,7 @@ class Row:
             "ratio": self.ratio.as_dict() if self.ratio else None,
             "aim": asdict(self.aim) if self.aim else None,
             "met": self.is_met,
+            "disturbed": self.is_disturbed,
             "parts": {name: part.as_dict() for name, part in self.parts.items()},
             "note": self.note,
         }

@@ -24,6 +24,8 @@ def _cell(sample: Sample | None, unit: str = "") -> str:
 def _verdict(row: Row) -> str:
     if row.aim is None:
         return ""
+    if row.is_disturbed:
+        return f"{row.aim}\n[yellow]disturbed[/]"
     return f"{row.aim}\n" + ("[green]met[/]" if row.is_met else "[red]not met[/]")
 
 
