@@ -6,21 +6,15 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError
 from gateway.tasks import Piece, Task
 
 
-class Engine(ABC):
-    """Answers batches: `run(inputs)` gives one output per input, in the same order.
-
-    An output may be a `GatewayError` for an input that cannot be answered (undecodable audio), which spares
-    its neighbours. If `run` raises, the batch is run again one input at a time.
-    """
-
-    needs_files: ClassVar[bool] = True
+class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
+    """One set of weights, in memory from its construction to the end of the process."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         """Load the weights below `files` (a local folder or file; empty path for engines without weights)."""
@@ -29,26 +23,25 @@ class Engine(ABC):
         self.files = files
         self.device = "cpu"
 
+
+class Engine(Weighted):
+    """Answers batches: `run(inputs)` gives one output per input, in the same order.
+
+    An output may be a `GatewayError` for an input that cannot be answered (undecodable audio), which spares
+    its neighbours. If `run` raises, the batch is run again one input at a time.
+    """
+
     @abstractmethod
     def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Outputs (or `GatewayError`s) for `inputs`, which are instances of `task.input`."""
 
 
-class StreamEngine(ABC):
+class StreamEngine(Weighted):
     """Answers piece by piece; continuous batching lives behind `step`.
 
     Calls come from one thread. `admit` is called only while fewer than `spec.max_streams` ids are inside;
     an id leaves with a piece whose `finish_reason` is set, or by `drop`.
     """
-
-    needs_files: ClassVar[bool] = True
-
-    def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
-        """Load the weights below `files`."""
-        self.spec = spec
-        self.task = task
-        self.files = files
-        self.device = "cpu"
 
     @abstractmethod
     def admit(self, id: int, input: Any) -> None:

@@ -34,7 +34,6 @@ def _speak(input: Any) -> SpeechOutput:
 class Engine(Base):
     """Answers from the input alone: lengths, counts, the text itself."""
 
-    needs_files: ClassVar[bool] = False
     answers: ClassVar[dict[str, Callable[[Any], Any]]] = {
         "text-classification": _classify,
         "text-embeddings": _embed,

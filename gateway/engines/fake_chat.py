@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from gateway.engines.base import StreamEngine
 from gateway.errors import ContextExceeded, GatewayError
@@ -14,8 +14,6 @@ CONTEXT = 8192
 
 class Engine(StreamEngine):
     """Each word counts as a token; every step gives each stream its next word."""
-
-    needs_files: ClassVar[bool] = False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
