@@ -16,7 +16,7 @@ from gateway.api.state import State, state_of
 from gateway.api.streams import NativeStream, unless_disconnected
 from gateway.errors import BadInput, RequestTooLarge
 from gateway.runtime.model import Model
-from gateway.tasks import TaskInput
+from gateway.tasks import Origin, TaskInput
 
 _PATH_PARAMETERS = [
     {"name": "account_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
@@ -97,10 +97,11 @@ def _chosen(request: Request, state: State, name: str) -> Model:
 
 
 async def _answer(request: Request, model: Model, input: TaskInput) -> Response:
-    request_id = exchange_of(request.scope).request_id
+    exchange = exchange_of(request.scope)
+    origin = Origin(exchange.request_id, request.path_params["account_id"], exchange.model)
     if model.task.collect is not None and getattr(input, "stream", False):
-        return NativeStream(model.stream(input, request_id), model.spec.timeout_s)
-    return success(await unless_disconnected(model.infer(input, request_id), request.receive))
+        return NativeStream(model.stream(input, origin), model.spec.timeout_s)
+    return success(await unless_disconnected(model.infer(input, origin), request.receive))
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)

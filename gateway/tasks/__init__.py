@@ -14,7 +14,8 @@ from gateway.tasks import (
     text_to_speech,
     translation,
 )
-from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
+from gateway.tasks.base import Answer, Extent, Origin, Registry, Task, TaskInput, UnknownTask
+from gateway.tasks.pieces import Piece, Usage
 
 TASKS = Registry(
     [
@@ -37,4 +38,4 @@ TASKS = Registry(
     ]
 )
 
-__all__ = ["TASKS", "Answer", "Extent", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]
+__all__ = ["TASKS", "Answer", "Extent", "Origin", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from gateway.tasks.base import Extent, Task, TaskInput, Usage
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Text
 
 MAX_TEXTS = 3000

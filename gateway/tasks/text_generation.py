@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from gateway.tasks.base import Counted, Extent, Piece, Task, TaskInput, Usage
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
@@ -98,7 +99,7 @@ class TextGenerationOutput(BaseModel):
     usage: Counted | None = None
 
 
-def collect(pieces: Sequence[Piece]) -> TextGenerationOutput:
+def collect(pieces: Sequence[Piece], input: TextGenerationInput) -> TextGenerationOutput:
     """The pieces of one stream as one output."""
     usage = next((piece.usage for piece in reversed(pieces) if piece.usage is not None), None)
     return TextGenerationOutput(response="".join(piece.text for piece in pieces), usage=usage)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from gateway.tasks.base import Extent, Task, TaskInput, Usage
+from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.languages import M2M100, find_code
+from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Text, schema_error
 
 _SHOWN = 8
