@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.api import batches
 from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, read_body, to_input
 from gateway.api.choosing import Chosen, choose
 from gateway.api.documents import decode_json
@@ -48,6 +49,8 @@ async def run(request: Request) -> Response:
     chosen = await choose(request, unquote(name) if "%" in name else name)
     limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
+    if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
+        return answer
     kind = media_type(request.headers)
     if len(body) > LARGE_BYTES:
         input = await off_loop(state.parsing, to_input, chosen.task, kind, body)
