@@ -29,6 +29,7 @@ TASKS = Registry(
         text_generation.TASK,
         safety.TASK,
         translation.TASK,
+        translation.INDIC_TRANS,
         summarization.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,

@@ -14,11 +14,11 @@ from gateway.tasks.text_embeddings import (
     Passages,
     Pooling,
     TextEmbeddingsOutput,
-    Texts,
     Vectors,
     VectorsOutput,
     task,
 )
+from gateway.tasks.texts import Texts
 from gateway.tasks.validation import Boolean, Text, schema_error
 
 
