@@ -29,9 +29,8 @@ CLASSES = 1000
 
 def _minilm(folder: Path, minilm: str, labels: tuple[str, ...]) -> None:
     """MiniLM's encoder and tokenizer with a random head: six layers of width 384."""
-    config = BertConfig.from_pretrained(
-        minilm, id2label=dict(enumerate(labels)), label2id=dict(zip(labels, range(len(labels)), strict=True))
-    )
+    numbers = {label: number for number, label in enumerate(labels)}
+    config = BertConfig.from_pretrained(minilm, id2label=dict(enumerate(labels)), label2id=numbers)
     BertForSequenceClassification.from_pretrained(minilm, config=config, dtype=torch.float32).save_pretrained(folder)
     AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
 
