@@ -26,7 +26,10 @@ _INPUT = {"schema": {"type": "object", "description": "the input of the model's 
 _MEDIA = {"schema": {"type": "string", "format": "binary", "description": "for tasks that take media"}}
 _RUN = {
     "parameters": _PATH_PARAMETERS,
-    "requestBody": {"required": True, "content": {"application/json": _INPUT, "application/octet-stream": _MEDIA}},
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": _INPUT, "multipart/form-data": _INPUT, "application/octet-stream": _MEDIA},
+    },
 }
 _NAMED_INPUT = {
     "schema": {
@@ -49,11 +52,10 @@ async def run(request: Request) -> Response:
     model = _chosen(request, state, unquote(name) if "%" in name else name)
     limit_bytes = min(state.settings.max_body_bytes, model.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
-    kind = media_type(request.headers)
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, model.task, kind, body)
+        input = await off_loop(state.parsing, to_input, model.task, request.headers, body)
     else:
-        input = to_input(model.task, kind, body)
+        input = to_input(model.task, request.headers, body)
     return await _answer(request, model, input)
 
 

@@ -29,10 +29,10 @@ def to_values(model: type[BaseModel], fields: Mapping[str, str | bytes]) -> dict
 def _kinds(model: type[BaseModel]) -> dict[str, str]:
     """Each field's JSON type, as far as it has a single one."""
     found = {}
-    for name, schema in model.model_json_schema()["properties"].items():
-        forms = [form.get("type") for form in (schema, *schema.get("anyOf", ())) if form.get("type") not in (None, "null")]
-        if len(forms) == 1:
-            found[name] = forms[0]
+    for name, schema in model.model_json_schema().get("properties", {}).items():
+        types = {form.get("type") for form in (schema, *schema.get("anyOf", ()))} - {None, "null"}
+        if len(types) == 1:
+            found[name] = types.pop()
     return found
 
 
