@@ -10,13 +10,12 @@ from pydantic import AfterValidator, Field
 from gateway.tasks.base import TaskInput
 from gateway.tasks.drawing import Drawing, DrawingInput, Guidance, Prompt, Seed, given
 from gateway.tasks.form import to_values
-from gateway.tasks.image import Image, at_most
+from gateway.tasks.image import Image, sides_within
 from gateway.tasks.validation import Integer, Text
 
-REFERENCE_SIDE = 512
 MAX_STEPS = 50
 Side = Annotated[Integer, Field(ge=256, le=1920)]
-Reference = Annotated[Image, AfterValidator(at_most(REFERENCE_SIDE))]
+Reference = Annotated[Image, AfterValidator(sides_within(64, 512))]
 
 
 class Flux2Fields(TaskInput):

@@ -38,13 +38,13 @@ def check_image(data: bytes) -> bytes:
     return data
 
 
-def at_most(side: int) -> Callable[[bytes], bytes]:
-    """A validator of images whose sides are at most that many pixels."""
+def sides_within(least: int, most: int) -> Callable[[bytes], bytes]:
+    """A validator of images whose sides have from `least` to `most` pixels."""
 
     def check(data: bytes) -> bytes:
         width, height = measure(data) or (0, 0)
-        if max(width, height) > side:
-            raise schema_error(f"an image of {width} x {height} pixels; the most is {side} x {side}")
+        if not (least <= min(width, height) and max(width, height) <= most):
+            raise schema_error(f"an image of {width} x {height} pixels; its sides must have {least} to {most}")
         return data
 
     return check
