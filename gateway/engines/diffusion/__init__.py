@@ -26,7 +26,8 @@ class Engine(StreamEngine):
         super().__init__(spec, task, files)
         import transformers
 
-        transformers.logging.set_verbosity_error()  # diffusers imports names that warn of torchvision
+        # diffusers imports names that warn of torchvision.
+        transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         from gateway.engines.diffusion.easel import Easel
         from gateway.engines.diffusion.studio import Studio
 

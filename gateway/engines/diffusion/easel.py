@@ -53,8 +53,9 @@ class Easel:
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
         """One step of the group in work, or of the next one; its encoded pictures if it was the last step."""
         if self._walk is None:
-            self._begin()
-        assert self._walk is not None
+            if not self._waiting:
+                return []
+            self._walk = self._begin()
         try:
             drawn = self._walk.advance()
         except Exception as error:
@@ -69,11 +70,11 @@ class Easel:
         self._end_walk()
         return pieces
 
-    def _begin(self) -> None:
+    def _begin(self) -> Walk[Drawn]:
         self._group = group = self._next_group()
         self._waiting = [order for order in self._waiting if order not in group]
         self._singly -= {order.id for order in group}
-        self._walk = Walk(lambda pause: _draw(self._studio, group, pause))
+        return Walk(lambda pause: _draw(self._studio, group, pause))
 
     def _next_group(self) -> list[Order]:
         first = self._waiting[0]
