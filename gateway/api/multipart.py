@@ -24,8 +24,8 @@ Fields = dict[str, str | bytes]
 def decode_form(content_type: str, body: bytes) -> Fields:
     """The parts of `body` by name, of equal names the last: files as bytes, all else as text.
 
-    A part is a file if it has a file name or is not UTF-8. The body is walked through once, and each of its bytes is
-    copied at most once. Raises `BadInput` for a body that is not whole, or beyond the bounds above.
+    A part is a file if it has a file name or is not UTF-8. The body is walked through once, and never more than
+    twice its size is held. Raises `BadInput` for a body that is not whole, or beyond the bounds above.
     """
     form = _Form()
     try:
@@ -110,16 +110,15 @@ class _Form:
 
     def _part_end(self) -> None:
         assert self._name is not None
-        data = bytes(self._data)
-        text = None if self._is_file else _text(data)
-        self.fields[self._name] = data if text is None else text
+        text = None if self._is_file else _text(self._data)
+        self.fields[self._name] = bytes(self._data) if text is None else text
         self._data = bytearray()
 
     def _end(self) -> None:
         self.is_over = True
 
 
-def _text(data: bytes | None) -> str | None:
+def _text(data: bytes | bytearray | None) -> str | None:
     try:
         return None if data is None else data.decode()
     except UnicodeDecodeError:
