@@ -14,6 +14,7 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
+    Flux2Pipeline,
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -32,6 +33,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
     Qwen2TokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -40,11 +43,14 @@ from transformers import (
     T5TokenizerFast,
 )
 
+from tests import tiny
+
 NATIVE = 256
 WINDOW = 77
 _WIDTH = 16
 _BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 _NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+_READER = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4}
 _CHAT = "{% for message in messages %}<|im_start|>{{ message.content }}{% endfor %}"
 
 
@@ -184,15 +190,28 @@ def flux_2(folder: Path) -> Path:
     special = ["<|endoftext|>", "<|im_start|>"]
     tokenizer = Qwen2TokenizerFast(vocab={piece: id for id, piece in enumerate([*_BYTES, *special])}, merges=[])
     tokenizer.chat_template = _CHAT
-    encoder = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=28,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=4,
+    encoder = Qwen3Config(vocab_size=len(tokenizer), num_hidden_layers=28, **_READER)
+    pipeline = Flux2KleinPipeline(
+        text_encoder=Qwen3ForCausalLM(encoder), tokenizer=tokenizer, is_distilled=True, **_flux_2_parts(False)
     )
+    return _save(pipeline, folder)
+
+
+def flux_2_dev(folder: Path) -> Path:
+    """FLUX.2 [dev]: Mistral 3 reads the prompt, and guidance is embedded."""
+    torch.manual_seed(0)
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.chat_template = _CHAT.replace("message.content", "message.content[0].text")
+    reader = {"model_type": "mistral", "vocab_size": len(tokenizer), "num_hidden_layers": 31, **_READER}
+    tower = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 4}
+    encoder = Mistral3Config(text_config=reader, vision_config={"model_type": "pixtral", "image_size": 32, **tower})
+    pipeline = Flux2Pipeline(
+        text_encoder=Mistral3ForConditionalGeneration(encoder), tokenizer=tokenizer, **_flux_2_parts(True)
+    )
+    return _save(pipeline, folder)
+
+
+def _flux_2_parts(guided: bool) -> dict[str, Any]:
     vae = AutoencoderKLFlux2(
         block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2, latent_channels=4, sample_size=NATIVE
     )
@@ -205,17 +224,10 @@ def flux_2(folder: Path) -> Path:
         joint_attention_dim=3 * 8,
         timestep_guidance_channels=16,
         axes_dims_rope=(4, 4, 4, 4),
-        guidance_embeds=False,
+        guidance_embeds=guided,
     )
-    pipeline = Flux2KleinPipeline(
-        vae=vae,
-        transformer=transformer,
-        text_encoder=Qwen3ForCausalLM(encoder),
-        tokenizer=tokenizer,
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        is_distilled=True,
-    )
-    return _save(pipeline, folder)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return {"vae": vae, "transformer": transformer, "scheduler": scheduler}
 
 
 def _save(pipeline: DiffusionPipeline, folder: Path, **saving: Any) -> Path:

@@ -259,6 +259,19 @@ def test_flux_2_looks_at_images(flux_2: Path) -> None:
     assert apart(found[0], found[1]) > 1, "the images were not looked at"
 
 
+def test_flux_2_dev_is_guided_and_needs_no_image_processor(tmp_path: Path) -> None:
+    plain_tokenizer = tiny_diffusion.flux_2_dev(tmp_path / "dev")
+    files = shutil.copytree(plain_tokenizer, tmp_path / "published")
+    with_index(files, tokenizer=["transformers", "PixtralProcessor"])
+    asked = {"prompt": "a cat", "seed": 1, "width": 256, "height": 256, "steps": 2}
+    plain, guided = answers(engine(files, "flux-2"), asked, asked | {"guidance": 9.5})
+    draw = library(plain_tokenizer)
+    for found, guidance in ((plain, 4.0), (guided, 9.5)):
+        size = {"width": 256, "height": 256, "num_inference_steps": 2, "guidance_scale": guidance}
+        assert apart(found, as_jpeg(draw(prompt="a cat", generator=seeded(1), **size).images[0])) < 0.5
+    assert apart(plain, guided) > 0.5
+
+
 def test_any_size_is_met_to_the_pixel(sd: Path) -> None:
     asked = {"prompt": "a cat", "num_steps": 1, "seed": 1}
     odd, even = answers(engine(sd), asked | {"width": 259, "height": 301}, asked | {"width": 264, "height": 304})

@@ -12,7 +12,7 @@ import transformers
 from diffusers import ModelMixin
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
-from transformers import CLIPImageProcessorPil, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AutoTokenizer, CLIPImageProcessorPil, PreTrainedModel, PreTrainedTokenizerBase
 
 from gateway.config import ConfigError
 from gateway.engines.precision import Precision
@@ -23,11 +23,13 @@ INDEX = "model_index.json"
 OPTIONAL = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
 _PLAIN = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
 _LIBRARIES: dict[str, Any] = {"diffusers": diffusers, "transformers": transformers}
-# Where the library's own names are not to be used: one is a private module, the others need torchvision.
+# Where the library's own names are not to be used: one is in a private module, the others need torchvision. Of
+# FLUX.2's processor only the tokenizer is ever asked.
 _CLASSES = {
     "StableDiffusionSafetyChecker": StableDiffusionSafetyChecker,
     "CLIPFeatureExtractor": CLIPImageProcessorPil,
     "CLIPImageProcessor": CLIPImageProcessorPil,
+    "PixtralProcessor": AutoTokenizer,
 }
 
 
@@ -76,9 +78,11 @@ def _load(folder: Path, entry: list[Any], precision: Precision) -> Any:
 def _class_of(name: str, entry: list[Any]) -> Any:
     """The class of a part; only those of the two libraries that are made to be loaded from a folder."""
     library, kind = map(str, entry[:2]) if len(entry) == 2 else ("", "")
-    found = _CLASSES.get(kind) or getattr(_LIBRARIES.get(library), kind, None)
-    loadable = (ModelMixin, SchedulerMixin, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin)
-    if found is CLIPImageProcessorPil or (isinstance(found, type) and issubclass(found, loadable)):
+    if kind in _CLASSES:
+        return _CLASSES[kind]
+    found = getattr(_LIBRARIES.get(library), kind, None)
+    loadable = (ModelMixin, SchedulerMixin, PreTrainedModel, PreTrainedTokenizerBase)
+    if isinstance(found, type) and issubclass(found, loadable):
         return found
     raise ConfigError(f"{INDEX}: {name} is of an unknown kind, {library[:40]}.{kind[:60]}")
 
