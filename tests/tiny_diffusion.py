@@ -76,8 +76,8 @@ def _unet(**more: Any) -> UNet2DConditionModel:
         **{
             "sample_size": NATIVE // 8,
             "block_out_channels": [8, 16],
-            "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-            "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+            "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
             "layers_per_block": 1,
             "attention_head_dim": 4,
             "norm_num_groups": 4,

@@ -172,7 +172,7 @@ def test_bad_requests_are_5006_with_the_field(site: Site, model: str, request_: 
 def test_a_caller_who_leaves_frees_the_worker_at_the_next_step(site: Site) -> None:
     small = {"prompt": "a cat", "num_steps": 1, "seed": 1}
     expected = site.post(SD, json=small).content
-    body = b'{"prompt":"a cat","num_steps":20,"width":640,"height":640}'
+    body = b'{"prompt":"a cat","num_steps":20,"width":1280,"height":1280}'
     head = f"POST {site.server.run_url(SD)} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer any\r\n"
     with socket.create_connection(("127.0.0.1", site.server.port)) as leaving:
         leaving.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

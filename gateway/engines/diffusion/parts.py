@@ -29,6 +29,7 @@ _CLASSES = {
     "StableDiffusionSafetyChecker": StableDiffusionSafetyChecker,
     "CLIPFeatureExtractor": CLIPImageProcessorPil,
     "CLIPImageProcessor": CLIPImageProcessorPil,
+    "CLIPImageProcessorPil": CLIPImageProcessorPil,
     "PixtralProcessor": AutoTokenizer,
 }
 
