@@ -10,6 +10,7 @@ from gateway.engines.base import StreamEngine
 from gateway.errors import GatewayError
 from gateway.tasks import Piece, Task
 from gateway.tasks.drawing import DrawingInput
+from gateway.tasks.schema import output_schema
 
 if TYPE_CHECKING:
     from gateway.config import ModelSpec
@@ -33,7 +34,8 @@ class Engine(StreamEngine):
 
         studio = Studio(spec, files)
         self.device = studio.device
-        self._easel = Easel(spec, studio, "PNG" if task.shape == "stable-diffusion" else "JPEG")
+        is_png = output_schema(task).get("contentType") == "image/png"
+        self._easel = Easel(spec, studio, "PNG" if is_png else "JPEG")
 
     def admit(self, id: int, input: DrawingInput) -> None:
         """Take in one request; raises `BadInput` if its images or its size do not fit the model."""

@@ -45,6 +45,7 @@ class Easel:
     def drop(self, id: int) -> None:
         """Forget an order; a group of which nobody is left is given up where it stands."""
         self._waiting = [order for order in self._waiting if order.id != id]
+        self._singly.discard(id)
         if any(order.id == id for order in self._group):
             self._left.add(id)
             if len(self._left) == len(self._group):
@@ -114,14 +115,12 @@ class Easel:
 def _draw(studio: Studio, group: list[Order], pause: Callable[[], None]) -> Drawn:
     """The picture of each order, which are all of one kind."""
     first = group[0]
-    width, height = first.canvas
     result = studio.draw(
         first.start,
+        first.canvas,
         pause,
         prompt=[order.prompt for order in group],
         negative_prompt=[order.negative_prompt for order in group] if first.negative_prompt is not None else None,
-        width=width,
-        height=height,
         num_inference_steps=first.steps,
         guidance_scale=first.guidance,
         strength=first.strength,

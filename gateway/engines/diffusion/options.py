@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.config import Frozen
 from gateway.tasks.image import MAX_PIXELS
@@ -29,3 +29,10 @@ class Options(Frozen):
     scheduler_settings: dict[str, Any] = Field(default_factory=dict)
     max_pixels: int = Field(2500 * 2500, ge=256 * 256)
     max_image_pixels: int = Field(MAX_PIXELS, ge=256 * 256)
+
+    @model_validator(mode="after")
+    def _fixed_to_something(self) -> Options:
+        for name in self.fixed:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be fixed without a value")
+        return self

@@ -60,7 +60,7 @@ class Studio:
             self._pipelines[start] = _assemble(getattr(self.family, start), self._parts)
         return self._pipelines[start]
 
-    def draw(self, start: Start, pause: Callable[[], None], **wishes: Any) -> Any:
+    def draw(self, start: Start, size: tuple[int, int], pause: Callable[[], None], **wishes: Any) -> Any:
         """What the pipeline returns for those of `wishes` that are set and known to it; `pause` after each step."""
 
         def on_step_end(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -68,12 +68,11 @@ class Studio:
             return tensors
 
         pipeline = self.pipeline(start)
+        width, height = size
+        wishes |= {"width": width, "height": height, "max_sequence_length": 256 if self._is_short() else None}
         known = inspect.signature(pipeline.__call__).parameters
         wishes = {name: value for name, value in wishes.items() if value is not None and name in known}
-        if self._is_short():
-            wishes["max_sequence_length"] = 256
-        vae = self._parts["vae"]
-        vae.use_tiling = wishes.get("height", 0) * wishes.get("width", 0) > UNTILED_PIXELS
+        self._parts["vae"].use_tiling = width * height > UNTILED_PIXELS
         return pipeline(**wishes, output_type="pil", callback_on_step_end=on_step_end)
 
     def _is_short(self) -> bool:

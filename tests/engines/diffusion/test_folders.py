@@ -70,6 +70,15 @@ def test_a_folder_that_is_not_whole_is_named(sd: Path, tmp_path: Path, spoil: An
         engine(folder)
 
 
-def test_an_unknown_scheduler_is_named(sd: Path) -> None:
-    with pytest.raises(ConfigError, match=r"options\.scheduler: diffusers has no scheduler 'FluxPipeline'"):
-        engine(sd, options={"scheduler": "FluxPipeline"})
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"scheduler": "FluxPipeline"}, r"options\.scheduler: diffusers has no scheduler 'FluxPipeline'"),
+        ({"scheduler": "os"}, r"options\.scheduler: diffusers has no scheduler 'os'"),
+        ({"fixed": ["steps"]}, "steps cannot be fixed without a value"),
+        ({"stepps": 3}, r"options\.stepps"),
+    ],
+)
+def test_wrong_options_are_named(sd: Path, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        engine(sd, options=options)

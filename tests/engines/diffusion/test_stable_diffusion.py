@@ -96,6 +96,16 @@ def test_weights_for_inpainting_also_draw_from_text_alone(inpainting: Path) -> N
     assert_alike(answers(engine(inpainting), {"prompt": "a cat", "seed": 1, "num_steps": 3})[0], expected, levels=1)
 
 
+def test_no_strength_at_all_keeps_the_image(sd: Path) -> None:
+    photo = picture(320, 256, seed=5)
+    asked = {"prompt": "a cat", "seed": 1, "num_steps": 10, **as_array(image=photo)}
+    none, some = answers(engine(sd), asked | {"strength": 0}, asked | {"strength": 0.8})
+    draw = library(sd, StableDiffusionImg2ImgPipeline)
+    least = draw("a cat", Image.open(io.BytesIO(photo)), strength=0.1001, num_inference_steps=10, generator=seeded(1))
+    assert_alike(none, least.images[0], levels=1)
+    assert apart(none, some) > 5
+
+
 def test_base64_and_numbers_are_the_same_image(sd: Path) -> None:
     photo = picture(256, 256, seed=5)
     asked = {"prompt": "a cat", "seed": 1, "num_steps": 2, "strength": 0.6}
