@@ -74,6 +74,11 @@ def test_requests_become_drawings(shape: str, document: dict[str, Any], expected
         ("stable-diffusion", {"seed": 1.5}, "Type mismatch of '/seed', 'number' not in 'integer'"),
         ("stable-diffusion", {"seed": 2**64}, "'/seed' must be <= 18446744073709551615"),
         ("stable-diffusion", {"mask": list(PNG)}, "'/mask' needs an image to lie on, in '/image' or '/image_b64'"),
+        (
+            "stable-diffusion",
+            {"image_b64": base64.b64encode(PNG[:16] + b"\0\0\xea\x60" * 2 + PNG[24:]).decode()},
+            "'/image_b64': an image of 60000 x 60000 pixels; the most is 64000000 pixels",
+        ),
         ("stable-diffusion", {"image": [1, 2]}, "'/image': not a PNG, JPEG, WebP, GIF or BMP image"),
         (
             "stable-diffusion",

@@ -76,6 +76,19 @@ def test_an_image_is_redrawn_as_far_as_its_strength_allows(sd: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("model", ["sd", "inpainting", "xl"])
+@pytest.mark.parametrize("masked", [False, True], ids=["image", "mask"])
+def test_images_that_share_a_pass_do_not_mix(model: str, masked: bool, request: pytest.FixtureRequest) -> None:
+    loaded = engine(request.getfixturevalue(model))
+    documents = [
+        {"prompt": f"a cat {seed}", "seed": seed, "num_steps": 2, "strength": 0.9, "width": 256, "height": 256}
+        | as_array(image=picture(256, 256, seed), **({"mask": picture(64, 64, seed + 9)} if masked else {}))
+        for seed in range(3)
+    ]
+    for found, document in zip(answers(loaded, *documents), documents, strict=True):
+        assert_alike(found, answers(loaded, document)[0])
+
+
 @pytest.mark.parametrize("model", ["sd", "inpainting"])
 def test_only_the_white_of_a_mask_is_redrawn(model: str, request: pytest.FixtureRequest) -> None:
     files = request.getfixturevalue(model)
