@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from gateway.config import ConfigError
@@ -29,17 +31,24 @@ def test_half_precision_files_are_taken_if_there_are_no_others(tmp_path: Path, x
     assert_alike(answers(engine(halves), asked)[0], answers(engine(xl), asked)[0])
 
 
-def test_attention_under_its_old_names_is_found(tmp_path: Path, sd: Path) -> None:
-    old = shutil.copytree(sd, tmp_path / "old")
-    weights = old / "vae" / "diffusion_pytorch_model.safetensors"
-    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+def renamed(folder: Path, part: str, file: str, *names: tuple[str, str], **more: torch.Tensor) -> None:
+    """Give the tensors of a part the names that match the second of each pair in place of the first."""
     tensors = {}
-    for name, tensor in load_file(weights).items():
-        for new, former in names.items():
-            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{former}.")
+    for name, tensor in load_file(folder / part / file).items():
+        for pattern, former in names:
+            name = re.sub(pattern, former, name)
         tensors[name] = tensor
-    assert any("proj_attn" in name for name in tensors)
-    save_file(tensors, weights, metadata={"format": "pt"})
+    assert tensors.keys() != load_file(folder / part / file).keys()
+    save_file(tensors | more, folder / part / file, metadata={"format": "pt"})
+
+
+def test_tensors_are_found_under_the_names_they_were_published_with(tmp_path: Path, sd: Path) -> None:
+    old = shutil.copytree(sd, tmp_path / "old")
+    attention = (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn"))
+    pairs = [(rf"attentions\.0\.{new}\.", f"attentions.0.{former}.") for new, former in attention]
+    renamed(old, "vae", "diffusion_pytorch_model.safetensors", *pairs)
+    positions = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+    renamed(old, "text_encoder", "model.safetensors", ("^", "text_model."), **positions)
     asked = {"prompt": "a cat", "seed": 1, "num_steps": 2}
     assert_alike(answers(engine(old), asked)[0], answers(engine(sd), asked)[0], levels=0)
 
