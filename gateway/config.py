@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
@@ -75,6 +75,9 @@ class ModelSpec(Frozen):
     engine: str = Field(description="a file of gateway/engines, or module.path:Class")
     source: str | None = Field(None, description="hf:org/repo@revision[/file] | pypi:dist==version/path | file:/path")
     files: tuple[str, ...] = Field((), description="globs of the files to take from the source; empty: all")
+    overlay: dict[str, str] = Field(
+        default_factory=dict, description="single files of other sources, by the names they take among the row's files"
+    )
     native_library: bool = Field(False, description="the row vouches for a shared library among the files")
     aliases: tuple[str, ...] = ()
     description: str = ""
@@ -99,6 +102,12 @@ class ModelSpec(Frozen):
     )
     load_timeout_s: float = Field(300.0, gt=0)
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the engine alone")
+
+    @model_validator(mode="after")
+    def _overlay_has_ground(self) -> ModelSpec:
+        if self.overlay and (self.source or "file:").startswith("file:"):
+            raise ValueError("overlay: files can be laid only over a source that is fetched, not over a folder in use")
+        return self
 
     @property
     def run_limit(self) -> float:

@@ -142,6 +142,17 @@ class InputTooLong(GatewayError):
         return f"AiError: {self.detail} ({request_id})"
 
 
+class FlaggedContent(GatewayError):
+    """The model's own safety checker has flagged the picture."""
+
+    status, code, title = 400, 3030, "NSFW"
+    default = "the generated image was flagged as NSFW content"
+
+    def message(self, request_id: str) -> str:
+        """The live service puts no name in front of this one."""
+        return f"AiError: {self.detail} ({request_id})"
+
+
 class ContextExceeded(GatewayError):
     """Prompt and requested output do not fit the context window."""
 

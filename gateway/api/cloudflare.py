@@ -26,7 +26,10 @@ _INPUT = {"schema": {"type": "object", "description": "the input of the model's 
 _MEDIA = {"schema": {"type": "string", "format": "binary", "description": "for tasks that take media"}}
 _RUN = {
     "parameters": _PATH_PARAMETERS,
-    "requestBody": {"required": True, "content": {"application/json": _INPUT, "application/octet-stream": _MEDIA}},
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": _INPUT, "multipart/form-data": _INPUT, "application/octet-stream": _MEDIA},
+    },
 }
 _NAMED_INPUT = {
     "schema": {
@@ -51,11 +54,10 @@ async def run(request: Request) -> Response:
     body = await read_body(request.headers, request.receive, limit_bytes)
     if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
         return answer
-    kind = media_type(request.headers)
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, chosen.task, kind, body)
+        input = await off_loop(state.parsing, to_input, chosen.task, request.headers, body)
     else:
-        input = to_input(chosen.task, kind, body)
+        input = to_input(chosen.task, request.headers, body)
     return await _answer(request, chosen, input)
 
 

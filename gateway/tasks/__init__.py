@@ -12,6 +12,7 @@ from gateway.tasks import (
     text_classification,
     text_embeddings,
     text_generation,
+    text_to_image,
     text_to_speech,
     translation,
 )
@@ -38,6 +39,12 @@ TASKS = Registry(
         image_classification.TASK,
         object_detection.TASK,
         multimodal_embeddings.TASK,
+        text_to_image.STABLE_DIFFUSION,
+        text_to_image.DREAMSHAPER,
+        text_to_image.FLUX_1,
+        text_to_image.FLUX_2,
+        text_to_image.PHOENIX,
+        text_to_image.LUCID,
     ]
 )
 

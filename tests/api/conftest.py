@@ -50,6 +50,8 @@ def rows(folder: Path) -> list[ModelSpec]:
         row("listen-turbo", listen, "fake", shape="whisper-large-v3-turbo"),
         row("speak", speak, "fake", shape="melotts"),
         row("speak-raw", speak, "fake", shape="aura"),
+        row("draw", "text-to-image", "fake", shape="stable-diffusion"),
+        row("draw-flux-2", "text-to-image", "fake", shape="flux-2"),
         row("chat", generate, "fake_chat", context_window=512),
         row("count", generate, f"{FIXTURES}.counts:Engine", max_streams=1, options={"notes": str(folder / "count")}),
         row("flood", generate, f"{FIXTURES}.counts:Engine", options={"notes": str(folder / "flood")}),
