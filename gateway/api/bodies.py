@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -19,6 +20,30 @@ LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks for: the input, the form that it has and its answer gets, and whether it may wait for it."""
+
+    input: TaskInput
+    form: Task
+    waits: bool = True
+
+
+def may_wait(document: Any) -> bool:
+    """False if the body says `options.rejectIfBusy`, which every route understands; raises `BadInput`."""
+    options = document.get("options") if isinstance(document, dict) else None
+    wanted = options.get("rejectIfBusy") if isinstance(options, dict) else None
+    if not isinstance(wanted, bool | None):
+        raise BadInput("Type mismatch of '/options/rejectIfBusy', not in 'boolean'")
+    return not wanted
+
+
+def asked_of(task: Task, document: Any) -> Asked:
+    """What a decoded JSON document asks of a model of `task`; raises `BadInput` or `BadBase64`."""
+    form = task.form_of(document)
+    return Asked(form.parse(document), form, may_wait(document))
 
 
 async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_s: float = STALL_S) -> bytes:
@@ -77,18 +102,18 @@ def is_json(kind: str, body: bytes) -> bool:
     return kind in _VAGUE and body[:256].removeprefix(BOM).lstrip()[:1] == b"{"
 
 
-def to_input(task: Task, kind: str, body: bytes) -> TaskInput:
-    """The task input that a body of media type `kind` describes; raises `BadInput` or `BadBase64`."""
+def to_asked(task: Task, kind: str, body: bytes) -> Asked:
+    """What a body of media type `kind` asks of a model of `task`; raises `BadInput` or `BadBase64`."""
     if kind.startswith("multipart/"):
         raise BadInput("multipart bodies are not accepted by this model; send JSON")
     if is_json(kind, body):
         document = None
         if task.media_field is not None and len(body) > LARGE_BYTES and _takes_numbers(task.input, task.media_field):
             document = decode_media(body, task.media_field)
-        return task.parse(decode_json(body) if document is None else document)
+        return asked_of(task, decode_json(body) if document is None else document)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    return task.parse_raw(body)
+    return Asked(task.parse_raw(body), task)
 
 
 @lru_cache

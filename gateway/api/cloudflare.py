@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, read_body, to_input
-from gateway.api.documents import decode_json
+from gateway.api.answering import origin_of, parsed, read_document, reply
+from gateway.api.bodies import LARGE_BYTES, may_wait, media_type, off_loop, read_body, to_asked
 from gateway.api.envelope import success
-from gateway.api.exchange import exchange_of
 from gateway.api.routes import Route
-from gateway.api.state import State, state_of
-from gateway.api.streams import NativeStream, unless_disconnected
+from gateway.api.state import state_of
 from gateway.errors import BadInput, RequestTooLarge
-from gateway.runtime.model import Model
-from gateway.tasks import Origin, TaskInput
 
 _PATH_PARAMETERS = [
     {"name": "account_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
@@ -46,35 +43,28 @@ async def run(request: Request) -> Response:
     state = state_of(request)
     name = request.path_params["model_name"]
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
-    model = _chosen(request, state, unquote(name) if "%" in name else name)
+    origin, model = origin_of(request, unquote(name) if "%" in name else name)
     limit_bytes = min(state.settings.max_body_bytes, model.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
     kind = media_type(request.headers)
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, model.task, kind, body)
+        asked = await off_loop(state.parsing, to_asked, model.task, kind, body)
     else:
-        input = to_input(model.task, kind, body)
-    return await _answer(request, model, input)
+        asked = to_asked(model.task, kind, body)
+    return await reply(request, model, asked, origin, success)
 
 
 async def run_named(request: Request) -> Response:
     """Run the model named in the body, `{"model": …, "input": …}`. Raises `GatewayError`."""
-    state = state_of(request)
-    limit_bytes = min(state.settings.max_body_bytes, max((m.task.max_body_bytes for m in state.registry), default=0))
-    body = await read_body(request.headers, request.receive, limit_bytes)
-    if not is_json(media_type(request.headers), body):
-        raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    if len(body) > LARGE_BYTES:
-        document = await off_loop(state.parsing, decode_json, body)
-    else:
-        document = decode_json(body)
+    limit_bytes = max((model.task.max_body_bytes for model in state_of(request).registry), default=0)
+    document, size_bytes = await read_document(request, limit_bytes)
     name, values = _named(document)
-    model = _chosen(request, state, name)
-    if len(body) > model.task.max_body_bytes:
+    origin, model = origin_of(request, name)
+    if size_bytes > model.task.max_body_bytes:
         raise RequestTooLarge(f"the body is larger than {model.task.max_body_bytes} bytes")
-    if len(body) > LARGE_BYTES:
-        return await _answer(request, model, await off_loop(state.parsing, model.task.parse, values))
-    return await _answer(request, model, model.task.parse(values))
+    asked = await parsed(request, model.task, values, size_bytes)
+    # The platform's options stand beside the input or in it.
+    return await reply(request, model, replace(asked, waits=asked.waits and may_wait(document)), origin, success)
 
 
 def _named(document: Any) -> tuple[str, Any]:
@@ -87,21 +77,6 @@ def _named(document: Any) -> tuple[str, Any]:
     if not isinstance(document["model"], str):
         raise BadInput("Type mismatch of '/model', not in 'string'")
     return document["model"], document["input"]
-
-
-def _chosen(request: Request, state: State, name: str) -> Model:
-    model = state.registry.get(name)
-    exchange = exchange_of(request.scope)
-    exchange.model, exchange.task = model.spec.name, model.spec.task
-    return model
-
-
-async def _answer(request: Request, model: Model, input: TaskInput) -> Response:
-    exchange = exchange_of(request.scope)
-    origin = Origin(exchange.request_id, request.path_params["account_id"], exchange.model)
-    if model.task.collect is not None and getattr(input, "stream", False):
-        return NativeStream(model.stream(input, origin), model.spec.timeout_s)
-    return success(await unless_disconnected(model.infer(input, origin), request.receive))
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)

@@ -1,11 +1,15 @@
 """The contracts: what a caller sends and what comes back, one file per task."""
 
 from gateway.tasks import (
+    chat_completion,
+    chat_native,
     embedding_forms,
     image_classification,
     multimodal_embeddings,
     object_detection,
+    openai_embeddings,
     reranking,
+    responses,
     speech_recognition,
     summarization,
     text_classification,
@@ -25,7 +29,12 @@ TASKS = Registry(
         embedding_forms.BGE_M3,
         embedding_forms.EMBEDDING_GEMMA,
         embedding_forms.QWEN3,
+        openai_embeddings.TASK,
         text_generation.TASK,
+        chat_completion.CHAT,
+        chat_native.NATIVE_CHAT,
+        responses.GPT_OSS,
+        responses.RESPONSES,
         translation.TASK,
         summarization.TASK,
         speech_recognition.WHISPER,

@@ -46,6 +46,8 @@ def forms(**required: str) -> Callable[[dict[str, Any]], None]:
 def input_schema(task: Task) -> dict[str, Any]:
     """What a request may be: a JSON object or, for a task that takes media, its bytes."""
     schema = _schema(task.input, "validation")
+    if task.variants:
+        schema["oneOf"] += [{"title": key.title(), **input_schema(form)} for key, form in task.variants.items()]
     if task.media_field is None:
         return schema
     return {"oneOf": [{"type": "string", "format": "binary"}, schema]}

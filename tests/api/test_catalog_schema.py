@@ -29,7 +29,16 @@ EVERY_TASK = pytest.mark.parametrize("task", list(TASKS), ids=lambda task: f"{ta
 # Of JSON Schema's words, those that the tasks use; `contentType` and `binary` are the live catalogue's own.
 WORDS = {"type", "properties", "items", "required", "enum", "const", "default", "title", "description", "format"}
 WORDS |= {"oneOf", "anyOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"}
-WORDS |= {"minItems", "maxItems", "additionalProperties", "contentType", "contentEncoding", "pattern", "prefixItems"}
+WORDS |= {
+    "minItems",
+    "maxItems",
+    "maxProperties",
+    "additionalProperties",
+    "contentType",
+    "contentEncoding",
+    "pattern",
+    "prefixItems",
+}
 
 
 def inside(schema: Any) -> Iterator[dict[str, Any]]:

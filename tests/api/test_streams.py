@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.api.exchange import begin
-from gateway.api.streams import NativeStream, text_frame
+from gateway.api.frames import NativeFrames, text_frame
+from gateway.api.streams import EventStream
 from gateway.errors import GatewayError, InferenceFailed, Overloaded
 from gateway.tasks import Piece, Usage
 from tests.api.conftest import Served, close, until
@@ -150,7 +151,7 @@ async def test_a_reader_who_takes_nothing_counts_as_gone() -> None:
         if len(sent) == 2:
             await asyncio.Event().wait()
 
-    await NativeStream(pieces(), stall_s=0.01)(*_connection(), send)
+    await EventStream(pieces(), NativeFrames(), stall_s=0.01)(*_connection(), send)
     assert closed.is_set()
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
@@ -166,7 +167,7 @@ async def test_any_error_mid_stream_becomes_a_frame(raised: Exception, code: int
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await NativeStream(pieces(), stall_s=1)(*_connection(), send)
+    await EventStream(pieces(), NativeFrames(), stall_s=1)(*_connection(), send)
     events = frames(b"".join(message.get("body", b"") for message in sent).decode())
     assert json.loads(events[-1])["errors"][0]["code"] == code
     assert not sent[-1].get("more_body", False)
@@ -183,7 +184,7 @@ async def test_an_error_before_the_first_piece_is_raised() -> None:
         sent.append(message)
 
     with pytest.raises(GatewayError):
-        await NativeStream(pieces(), stall_s=1)(*_connection(), send)
+        await EventStream(pieces(), NativeFrames(), stall_s=1)(*_connection(), send)
     assert not sent
 
 
