@@ -16,6 +16,7 @@ from gateway.errors import AnthropicUnsupported, BadInput, MethodNotAllowed
 from gateway.runtime.model import Model
 from gateway.tasks import TASKS, Answer, Task
 from gateway.tasks.base import JSON
+from gateway.tasks.openai_embeddings import OpenAiEmbeddingsInput
 from gateway.tasks.schema import input_schema, output_schema
 
 CHAT = TASKS.get("text-generation", "chat-completion")
@@ -94,17 +95,15 @@ async def _document(request: Request, limit_bytes: int) -> tuple[dict[str, Any],
 
 
 def _fitted(document: dict[str, Any], model: Model) -> dict[str, Any]:
-    """The document with the pooling that the row's own form has by default, so that all routes give the same vectors.
+    """The document with what the row's own form has by default, so that all routes give the same vectors.
 
     Raises `BadInput` for `dimensions` that the model was not trained to be cut to.
     """
     wanted = document.get("dimensions")
     if wanted not in (None, model.spec.properties.output_dimensions) and model.task.shape not in RESIZABLE:
         raise BadInput(f"'/dimensions' cannot be chosen for {model.spec.name}")
-    pooling = model.task.input.model_fields.get("pooling")
-    if pooling is None or document.get("pooling") is not None:
-        return document
-    return {**document, "pooling": pooling.default}
+    own = OpenAiEmbeddingsInput.like(model.task)
+    return {**document, **{key: value for key, value in own.items() if document.get(key) is None}}
 
 
 def _bare(answer: Answer) -> Response:

@@ -58,21 +58,33 @@ class ListOutput:
 
 
 class OpenAiEmbeddingsInput(EmbeddingsInput):
-    """One text or a list of them. `dimensions` keeps the first that many, scaled to length 1 again."""
+    """One text or a list of them. `dimensions` keeps the first that many, scaled to length 1 again.
+
+    `pooling` and `role`, which OpenAI does not have, are those of the model's own form unless the caller names others.
+    """
 
     input: Annotated[Texts, BeforeValidator(_refuse_tokens)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[Integer, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
     pooling: Literal["mean", "cls"] | None = None
+    role: Literal["query", "document"] | None = None
     user: Text | None = Field(default=None, exclude=True)
 
     def passages(self) -> list[Passages]:
         """The texts."""
-        return [Passages(self.input)]
+        return [Passages(self.input, self.role)]
 
     def how(self) -> Literal["mean", "cls"] | None:
         """As the caller wants."""
         return self.pooling
+
+    @staticmethod
+    def like(form: Task) -> dict[str, Any]:
+        """The pooling and role that texts have in `form` of the task, for requests that name none."""
+        if form is TASK:
+            return {}
+        plain: EmbeddingsInput = form.parse(form.canary)  # type: ignore[assignment]
+        return {"pooling": plain.how(), "role": plain.passages()[0].role}
 
     def answer(self, embedded: Embedded) -> ListOutput:
         """The list; raises `BadInput` if more dimensions are wanted than there are."""

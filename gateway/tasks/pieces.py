@@ -26,11 +26,12 @@ class TokenCounts(TypedDict):
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one answer, by the model's own tokenizer."""
+    """Tokens of one answer, by the model's own tokenizer; reasoning is part of the completion."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def as_dict(self) -> TokenCounts:
         """As a caller sees it."""

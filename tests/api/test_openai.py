@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 
+from gateway.api.answering import origin_of
+from gateway.api.exchange import begin
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, BEARER, FIXTURES, Served, client_of, row, run_path, until
@@ -133,6 +136,15 @@ async def test_the_routes_are_in_the_openapi_document(served: Served) -> None:
         content = paths[f"{prefix}/{name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert content["allOf"][0]["required"] == ["model"]
     assert "get" in paths[f"{prefix}/models"]
+
+
+async def test_a_callers_affinity_is_part_of_the_origin(served: Served) -> None:
+    headers = [(b"x-session-affinity", b"ses_" + b"x" * 300)]
+    scope = {"type": "http", "app": served.app, "headers": headers, "path_params": {"account_id": ACCOUNT}}
+    begin(scope)
+    origin, model = origin_of(Request(scope), "@cf/test/oss-alias")
+    assert (origin.account, origin.model, model.spec.name) == (ACCOUNT, "@cf/test/oss-alias", "@cf/test/say-oss")
+    assert origin.affinity == "ses_" + "x" * 252
 
 
 REJECT = {"options": {"rejectIfBusy": True}}

@@ -40,6 +40,7 @@ async def test_a_whole_response_has_an_item_for_each_kind(served: Served) -> Non
     assert (answer["instructions"], answer["temperature"], answer["model"]) == ("Be brief.", 0.5, "@cf/test/say")
     assert answer["id"] == "resp_" + response.headers["cf-ai-req-id"].replace("-", "")
     usage = answer["usage"]
+    assert usage["output_tokens_details"] == {"reasoning_tokens": 1}
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 6
 
 

@@ -109,6 +109,8 @@ class LocalBackend:
         piece = choice.gain(advance, text)
         if piece is None:
             return
+        if piece.reasoning and not piece.text:
+            request.usage.reasoning_tokens += len(advance.tokens)
         if piece.finish_reason is not None:
             self._leave(stream, choice, advance)
             piece.more = bool(request.streams)
