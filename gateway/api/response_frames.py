@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from gateway.api.envelope import error_body, openai_error
+from gateway.api.frames import padding
 from gateway.errors import GatewayError
 from gateway.tasks import Origin, Piece
 from gateway.tasks.response_answer import Assembly, Event
@@ -17,6 +18,7 @@ class ResponseFrames:
     def __init__(self, input: ResponsesInput, origin: Origin) -> None:
         self._assembly = Assembly(origin, input.echo())
         self._number = 0
+        self._pads = input.stream_options is None or input.stream_options.include_obfuscation is not False
 
     def write(self, piece: Piece) -> bytes:
         """The events of a piece, behind those that begin the stream."""
@@ -32,5 +34,7 @@ class ResponseFrames:
 
     def _framed(self, event: Event) -> bytes:
         numbered = {"type": event["type"], "sequence_number": self._number, **event}
+        if self._pads and event["type"].endswith(".delta"):
+            numbered["obfuscation"] = padding()
         self._number += 1
         return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(numbered))

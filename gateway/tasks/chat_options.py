@@ -100,7 +100,7 @@ def thinking(effort: str | None, options: Mapping[str, Any] | None) -> bool | No
 
 
 class StreamOptions(BaseModel):
-    """`include_usage` asks for a last chunk with the token counts; obfuscation has no effect here."""
+    """`include_usage` asks for a last chunk with the token counts; obfuscation is padding of random length."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.chat_completion import CHAT, LEAST_TOP_P, Tokens
-from gateway.tasks.chat_options import Effort, thinking
+from gateway.tasks.chat_options import Effort, StreamOptions, thinking
 from gateway.tasks.generation import Generation
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
@@ -51,6 +51,7 @@ class ResponsesInput(TaskInput):
     input: Items
     instructions: Text | None = None
     stream: Boolean = False
+    stream_options: StreamOptions | None = None
     max_output_tokens: Tokens | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[Number, Field(ge=0, le=1)] = 1.0
