@@ -12,9 +12,9 @@ from langchain_cloudflare import ChatCloudflareWorkersAI, CloudflareWorkersAIEmb
 from langchain_core.messages import HumanMessage, ToolMessage
 from pydantic import BaseModel
 
-from tests.server import ACCOUNT, Server, gateway, write_models
+from tests.conformance.conftest import SAY
+from tests.server import ACCOUNT, Server
 
-SAY = "@cf/test/say"
 ROUTES = pytest.mark.parametrize("route", ["workers_ai", "openai_compatible"])
 FAMILIES = pytest.mark.parametrize(
     ("route", "model"),
@@ -39,15 +39,6 @@ class Town(BaseModel):
     inhabitants: int
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    engine = "task: text-generation, engine: 'tests.fixtures.engines.scripted:Engine'"
-    rows = [f"{{name: '{SAY}', {engine}}}", f"{{name: '{SAY}-chat', shape: chat-completion, {engine}}}"]
-    models = write_models(tmp_path_factory.mktemp("langchain") / "models.yaml", *rows)
-    with gateway("--models", str(models)) as running:
-        yield running
-
-
 @contextmanager
 def chat(server: Server, route: str, model: str, **options: Any) -> Iterator[ChatCloudflareWorkersAI]:
     llm = ChatCloudflareWorkersAI(
@@ -62,26 +53,26 @@ def script(*steps: dict[str, Any]) -> HumanMessage:
 
 
 @FAMILIES
-def test_an_answer_and_its_stream(server: Server, route: str, model: str) -> None:
+def test_an_answer_and_its_stream(scripted: Server, route: str, model: str) -> None:
     asked = [script({"text": "It "}, {"text": "rains."})]
-    with chat(server, route, model) as llm:
+    with chat(scripted, route, model) as llm:
         assert llm.invoke(asked).content == "It rains."
         assert "".join(str(chunk.content) for chunk in llm.stream(asked)) == "It rains."
 
 
 @FAMILIES
-async def test_the_same_asynchronously(server: Server, route: str, model: str) -> None:
+async def test_the_same_asynchronously(scripted: Server, route: str, model: str) -> None:
     asked = [script({"text": "It "}, {"text": "rains."})]
-    with chat(server, route, model) as llm:
+    with chat(scripted, route, model) as llm:
         async with llm.async_client:
             assert (await llm.ainvoke(asked)).content == "It rains."
             assert "".join([str(chunk.content) async for chunk in llm.astream(asked)]) == "It rains."
 
 
 @FAMILIES
-def test_a_tool_round_trip(server: Server, route: str, model: str) -> None:
+def test_a_tool_round_trip(scripted: Server, route: str, model: str) -> None:
     asked: list[Any] = [script({"call": ["weather", {"town": "Oslo"}]})]
-    with chat(server, route, model) as plain:
+    with chat(scripted, route, model) as plain:
         llm = plain.bind_tools([weather])
         turn: Any = llm.invoke(asked)
         (call,) = turn.tool_calls
@@ -92,9 +83,9 @@ def test_a_tool_round_trip(server: Server, route: str, model: str) -> None:
 
 @FAMILIES
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
-def test_structured_output(server: Server, route: str, model: str, method: str) -> None:
+def test_structured_output(scripted: Server, route: str, model: str, method: str) -> None:
     expected = Town(name="Oslo", inhabitants=700000)
-    with chat(server, route, model) as plain:
+    with chat(scripted, route, model) as plain:
         llm: Any = plain.with_structured_output(Town, method=method)
         assert llm.invoke([script({"text": expected.model_dump_json()})]) == expected
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,10 @@ from cloudflare import Cloudflare
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from tests.server import ACCOUNT, Server, gateway, write_models
+from tests.conformance.conftest import SAY
+from tests.server import ACCOUNT, Server
 
 CHAT, EMBEDDER = "@local/smollm2-135m-instruct", "@local/all-minilm-l6-v2"
-SAY = "@cf/test/say"
 TOOL = {
     "type": "function",
     "function": {
@@ -40,23 +39,14 @@ class Town(BaseModel):
     inhabitants: int
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    engine = "task: text-generation, engine: 'tests.fixtures.engines.scripted:Engine'"
-    rows = [f"{{name: '{SAY}', {engine}}}", f"{{name: '{SAY}-chat', shape: chat-completion, {engine}}}"]
-    models = write_models(tmp_path_factory.mktemp("openai") / "models.yaml", *rows)
-    with gateway("--models", str(models), env={"GATEWAY_OPENAI_MODELS": "true"}) as running:
-        yield running
-
-
 def base_url(server: Server) -> str:
     return f"{server.base_url}/accounts/{ACCOUNT}/ai/v1"
 
 
 @pytest.fixture
-def said(server: Server) -> Iterator[OpenAI]:
+def said(scripted: Server) -> Iterator[OpenAI]:
     """Asks the engine that says what it is told."""
-    with OpenAI(api_key="any", base_url=base_url(server), max_retries=0) as client:
+    with OpenAI(api_key="any", base_url=base_url(scripted), max_retries=0) as client:
         yield client
 
 
@@ -222,8 +212,8 @@ def test_models_are_listed(said: OpenAI) -> None:
     assert said.models.retrieve(SAY).owned_by == "test"
 
 
-def test_the_cloudflare_client_reads_both_families(server: Server) -> None:
-    with Cloudflare(api_token="any", base_url=server.base_url, max_retries=0) as client:
+def test_the_cloudflare_client_reads_both_families(scripted: Server) -> None:
+    with Cloudflare(api_token="any", base_url=scripted.base_url, max_retries=0) as client:
         messages = script({"text": "It rains."}, {"call": ["weather", {"town": "Oslo"}]})
         options: Any = {"account_id": ACCOUNT, "messages": messages, "tools": [TOOL]}
         native: Any = client.ai.run(SAY, **options)
@@ -234,11 +224,11 @@ def test_the_cloudflare_client_reads_both_families(server: Server) -> None:
         assert chat["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "weather"
 
 
-def test_the_async_helper_leaves_a_stream(server: Server, tmp_path: Path) -> None:
+def test_the_async_helper_leaves_a_stream(scripted: Server) -> None:
     """A caller who breaks off is noticed: the next one, alone in the model, is answered."""
 
     async def leave() -> str:
-        async with AsyncOpenAI(api_key="any", base_url=base_url(server), max_retries=0) as client:
+        async with AsyncOpenAI(api_key="any", base_url=base_url(scripted), max_retries=0) as client:
             endless = script({"text": "now"}, {"wait": True})
             stream = await client.chat.completions.create(model=SAY, messages=endless, stream=True)
             async for chunk in stream:
