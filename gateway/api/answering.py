@@ -9,11 +9,12 @@ from fastapi import Request, Response
 
 from gateway.api import compat
 from gateway.api.bodies import LARGE_BYTES, Asked, asked_of, is_json, media_type, off_loop, read_body
-from gateway.api.chat_frames import ChatFrames, RunChatFrames, TextFrames
+from gateway.api.chat_frames import ChatFrames
 from gateway.api.documents import decode_json
 from gateway.api.exchange import exchange_of
 from gateway.api.frames import Frames, NativeFrames
 from gateway.api.response_frames import ResponseFrames
+from gateway.api.run_frames import RunChatFrames, TextFrames
 from gateway.api.state import state_of
 from gateway.api.streams import EventStream, unless_disconnected
 from gateway.errors import BadInput

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.chat_answer import ChatCompletion, choice_object, head
+from gateway.tasks.base import Extent, Task
+from gateway.tasks.chat_answer import choice_object, head
+from gateway.tasks.chat_objects import ChatCompletion
 from gateway.tasks.chat_options import (
     Effort,
+    Ignored,
     LegacyFunctionCall,
     LegacyFunctions,
     LogitBias,
@@ -35,17 +37,6 @@ MAX_SEED = 2**63 - 1
 LEAST_TOP_P = 0.001
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
 Tokens = Annotated[Integer, Field(ge=1)]
-
-
-class Ignored(TaskInput):
-    """What the published schema has and a local model has no use for: it is checked, and has no effect."""
-
-    user: Text | None = Field(default=None, exclude=True)
-    metadata: dict[str, Any] | None = Field(default=None, exclude=True)
-    store: Boolean = Field(default=False, exclude=True)
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = Field(default=None, exclude=True)
-    prediction: dict[str, Any] | None = Field(default=None, exclude=True)
-    web_search_options: dict[str, Any] | None = Field(default=None, exclude=True)
 
 
 class ChatCompletionInput(Ignored):

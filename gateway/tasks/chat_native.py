@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.tasks.chat_answer import ChatCompletion, TextCompletion, choice_object, head
+from gateway.tasks.chat_answer import choice_object, head
+from gateway.tasks.chat_objects import ChatCompletion, TextCompletion
 from gateway.tasks.generation import Choice, gather
 from gateway.tasks.pieces import Piece
 from gateway.tasks.text_generation import TASK, TextGenerationInput

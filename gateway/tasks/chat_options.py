@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.tasks.base import TaskInput
 from gateway.tasks.tools import Tool
 from gateway.tasks.validation import Boolean, Number, Text, schema_error
 
@@ -132,3 +133,14 @@ LegacyFunctionCall = Annotated[str | dict[str, Any], AfterValidator(_check_funct
 def as_tool_choice(value: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
     """A legacy `function_call` in the form of `tool_choice`."""
     return {"type": "function", "function": {"name": value["name"]}} if isinstance(value, dict) else value
+
+
+class Ignored(TaskInput):
+    """What the published schema has and a local model has no use for: it is checked, and has no effect."""
+
+    user: Text | None = Field(default=None, exclude=True)
+    metadata: dict[str, Any] | None = Field(default=None, exclude=True)
+    store: Boolean = Field(default=False, exclude=True)
+    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = Field(default=None, exclude=True)
+    prediction: dict[str, Any] | None = Field(default=None, exclude=True)
+    web_search_options: dict[str, Any] | None = Field(default=None, exclude=True)

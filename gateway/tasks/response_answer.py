@@ -6,51 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
-
 from gateway.tasks.base import Origin
 from gateway.tasks.chat_answer import logprobs_object
 from gateway.tasks.pieces import Piece, ToolCallDelta, Usage
+from gateway.tasks.response_objects import response_usage
 
 Event = dict[str, Any]
-
-
-class ResponseUsage(TypedDict):
-    """Tokens by the model's own tokenizer."""
-
-    input_tokens: int
-    input_tokens_details: dict[str, int]
-    output_tokens: int
-    output_tokens_details: dict[str, int]
-    total_tokens: int
-
-
-class ResponseObject(TypedDict):
-    """A whole response; `output` has items of type reasoning, message and function_call."""
-
-    id: str
-    object: str
-    created_at: int
-    status: str
-    error: None
-    incomplete_details: dict[str, str] | None
-    instructions: str | None
-    max_output_tokens: int | None
-    metadata: dict[str, str]
-    model: str
-    output: list[dict[str, Any]]
-    parallel_tool_calls: bool
-    previous_response_id: None
-    reasoning: dict[str, Any]
-    store: bool
-    temperature: float
-    text: dict[str, Any]
-    tool_choice: str | dict[str, Any]
-    tools: list[dict[str, Any]]
-    top_logprobs: int
-    top_p: float
-    truncation: str
-    usage: ResponseUsage | None
 
 
 class Assembly:
@@ -85,7 +46,7 @@ class Assembly:
             "status": "incomplete" if cut else "completed" if self._reason else "in_progress",
             "incomplete_details": {"reason": details} if cut else None,
             "output": list(self._output),
-            "usage": None if self._usage is None else _usage(self._usage),
+            "usage": None if self._usage is None else response_usage(self._usage),
         }
 
     def begin(self) -> Iterator[Event]:
@@ -178,13 +139,3 @@ class Assembly:
 def _copy(item: Event) -> Event:
     """The item as it is now, whatever becomes of it."""
     return {key: [dict(part) for part in value] if key == "content" else value for key, value in item.items()}
-
-
-def _usage(usage: Usage) -> ResponseUsage:
-    return {
-        "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-    }

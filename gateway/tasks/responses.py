@@ -14,8 +14,9 @@ from gateway.tasks.chat_options import Effort, StreamOptions, thinking
 from gateway.tasks.generation import Generation
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
-from gateway.tasks.response_answer import Assembly, ResponseObject
+from gateway.tasks.response_answer import Assembly
 from gateway.tasks.response_items import Conversation, Items
+from gateway.tasks.response_objects import ResponseObject
 from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 

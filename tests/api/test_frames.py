@@ -11,9 +11,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.chat_frames import ChatFrames, RunChatFrames
+from gateway.api.chat_frames import ChatFrames
 from gateway.api.frames import Frames, NativeFrames
 from gateway.api.response_frames import ResponseFrames
+from gateway.api.run_frames import RunChatFrames
 from gateway.tasks import TASKS, Origin, Piece, Task
 from gateway.tasks.pieces import ToolCallDelta, Usage
 from tests.api.events import events, frames
