@@ -31,21 +31,22 @@ class RunChatFrames(ChatFrames):
 
     def opening(self, piece: Piece) -> bytes:
         """The first chunk of a choice counts the prompt, and nothing of the answer."""
-        new = Usage(self._known.prompt_tokens - self._told.prompt_tokens, 0, self._known.cached_tokens)
-        self._told = Usage(self._known.prompt_tokens, self._told.completion_tokens, self._known.cached_tokens)
         delta = {"role": "assistant", "content": "", "reasoning_content": None}
-        return self.framed([self.choice(piece, delta)], usage=new.as_dict())
+        return self.framed([self.choice(piece, delta)], usage=self._new(self._told.completion_tokens).as_dict())
 
     def chunk(self, piece: Piece, delta: dict[str, Any]) -> bytes:
         """What a piece adds, and what it cost."""
         reports = logprobs_object(piece.logprobs) if self._reports else None
         choice = self.choice(piece, {"reasoning_content": None, **delta}) | {"logprobs": reports}
-        return self.framed([choice], usage=self._new().as_dict())
+        return self.framed([choice], usage=self._new(self._known.completion_tokens).as_dict())
 
     def ending(self, piece: Piece, reason: str) -> bytes:
         """The last chunk of a choice."""
         told = {"finish_reason": reason, "matched_stop": piece.stop}
-        return self.framed([self.choice(piece, {"reasoning_content": None}) | told], usage=self._new().as_dict())
+        return self.framed(
+            [self.choice(piece, {"reasoning_content": None}) | told],
+            usage=self._new(self._known.completion_tokens).as_dict(),
+        )
 
     def closing(self, usage: Usage) -> bytes:
         """All counts in both forms."""
@@ -59,11 +60,16 @@ class RunChatFrames(ChatFrames):
         """The error envelope."""
         return b"data: %b\n\n" % error_body(error, request_id)
 
-    def _new(self) -> Usage:
-        """The answer's tokens that no chunk has told of yet."""
-        new = self._known.completion_tokens - self._told.completion_tokens
-        self._told = Usage(self._told.prompt_tokens, self._known.completion_tokens, self._told.cached_tokens)
-        return Usage(0, new)
+    def _new(self, completion_tokens: int) -> Usage:
+        """What no chunk has told of yet, of the prompt and of the answer's first `completion_tokens`."""
+        known, told = self._known, self._told
+        new = Usage(
+            known.prompt_tokens - told.prompt_tokens,
+            completion_tokens - told.completion_tokens,
+            known.cached_tokens - told.cached_tokens,
+        )
+        self._told = Usage(known.prompt_tokens, completion_tokens, known.cached_tokens)
+        return new
 
 
 class TextFrames(RunChatFrames):
@@ -85,10 +91,4 @@ class TextFrames(RunChatFrames):
     def ending(self, piece: Piece, reason: str) -> bytes:
         """The last chunk."""
         told = {"finish_reason": reason, "stop_reason": piece.stop}
-        return self.framed([self.choice(piece, {}) | told], usage=self._new().as_dict())
-
-    def _new(self) -> Usage:
-        prompt = self._known.prompt_tokens - self._told.prompt_tokens
-        self._told = Usage(self._known.prompt_tokens, self._told.completion_tokens, self._known.cached_tokens)
-        new = super()._new()
-        return Usage(prompt, new.completion_tokens, self._known.cached_tokens if prompt else 0)
+        return self.framed([self.choice(piece, {}) | told], usage=self._new(self._known.completion_tokens).as_dict())

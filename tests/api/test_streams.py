@@ -96,6 +96,24 @@ async def test_leaving_a_stream_frees_its_place(served: Served) -> None:
     assert "drop left\n" in notes(served, "count")
 
 
+async def test_leaving_a_stream_counts_its_tokens(served: Served) -> None:
+    metrics, labels = served.app.state.gateway.metrics.registry, {"model": "@cf/test/say-oss", "kind": "completion"}
+
+    def counted() -> float:
+        return metrics.get_sample_value("gateway_tokens_total", labels) or 0.0
+
+    before, steps = counted(), [{"text": "one"}, {"text": "two"}, {"wait": True}]
+    body = json.dumps({"prompt": json.dumps(steps), "stream": True}).encode()
+    reader, writer = await served.post("say-oss", body)
+    told = b""
+    while b"two" not in told:
+        told += await reader.read(1 << 16)
+    assert counted() == before
+    await close(writer)
+    await until(lambda: counted() > before)
+    assert counted() == before + 2
+
+
 async def test_leaving_before_the_first_piece_leaves_the_queue(served: Served) -> None:
     model = served.model("count")
     first = json.dumps({"prompt": "first", "max_tokens": 10**6, "stream": True}).encode()
