@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -11,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.chat_completion import CHAT, LEAST_TOP_P, Tokens
 from gateway.tasks.chat_options import Effort, StreamOptions, thinking
+from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
@@ -81,14 +83,21 @@ class ResponsesInput(TaskInput):
     @model_validator(mode="after")
     def _consistent(self) -> ResponsesInput:
         tool_choice(self.tool_choice, self.tools or [])
+        # Made while parsing, which is done off the event loop for a large body.
+        _ = self.messages
         return self
+
+    @cached_property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation that instructions and items are."""
+        return Conversation(self.instructions).messages(self.input)
 
     def generation(self) -> Generation:
         """What it asks for."""
         effort = self.reasoning.effort if self.reasoning is not None else None
         wants_logprobs = bool(self.include) or self.top_logprobs > 0
         return Generation(
-            messages=Conversation(self.instructions).messages(self.input),
+            messages=self.messages,
             max_tokens=self.max_output_tokens,
             temperature=self.temperature,
             top_p=max(self.top_p, LEAST_TOP_P),

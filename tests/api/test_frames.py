@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.api.chat_frames import ChatFrames
@@ -77,6 +77,7 @@ def collected(task: Task, input: Any, pieces: list[Piece]) -> Any:
     return orjson.loads(task.encode(task.collect(pieces, input)).body)
 
 
+@settings(deadline=None)
 @given(answers(3), CUTS, st.sampled_from([ChatFrames, RunChatFrames]))
 def test_chunks_join_to_the_chat_completion(
     pieces: list[Piece], cuts: list[bool], writer: Callable[[Any, Origin], ChatFrames]
@@ -98,6 +99,7 @@ def test_chunks_join_to_the_chat_completion(
         assert sum(told) == whole["usage"]["total_tokens"] == chunks[-1]["usage"]["total_tokens"]
 
 
+@settings(deadline=None)
 @given(answers(1), CUTS)
 def test_events_end_with_the_response(pieces: list[Piece], cuts: list[bool]) -> None:
     task = TASKS.get("text-generation", "responses")
@@ -110,6 +112,7 @@ def test_events_end_with_the_response(pieces: list[Piece], cuts: list[bool]) -> 
     assert (last["status"], last["usage"]) == (whole["status"], whole["usage"])
 
 
+@settings(deadline=None)
 @given(answers(1), CUTS)
 def test_native_frames_join_to_the_native_answer(pieces: list[Piece], cuts: list[bool]) -> None:
     task = TASKS.get("text-generation")
