@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError
-from gateway.tasks import Piece, Task
+from gateway.tasks import Piece, Task, Usage
 
 
 class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
@@ -52,8 +52,8 @@ class StreamEngine(Weighted):
         """Advance every stream inside; the pieces that are there now (possibly none). May block briefly."""
 
     @abstractmethod
-    def drop(self, id: int) -> None:
-        """Forget a stream whose caller has left; unknown ids are ignored."""
+    def drop(self, id: int) -> Usage | None:
+        """Forget a stream whose caller has left; what it has cost, if that is known. Unknown ids are ignored."""
 
 
 def engine_class(name: str) -> type[Engine] | type[StreamEngine]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import GatewayError, InferenceFailed, revive
-from gateway.tasks import Answer, Piece
+from gateway.tasks import Answer, Piece, Usage
 
 MAX_FRAME_BYTES = 1 << 30
 _PREFIX_BYTES = 4
@@ -110,12 +110,18 @@ class Pieces(Message):
     pieces: list[tuple[int, Piece]]
 
 
+class Spent(Message):
+    """Worker → gateway: what a dropped request had cost."""
+
+    usage: Usage
+
+
 class Beat(Message):
     """Worker → gateway: a step ended without news; the worker is alive."""
 
 
 ToWorker = Load | Run | Drop | Stop
-FromWorker = Loaded | LoadFailed | Results | Pieces | Beat
+FromWorker = Loaded | LoadFailed | Results | Pieces | Spent | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

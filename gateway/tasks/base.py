@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -22,12 +22,14 @@ JSON = "application/json"
 class Origin:
     """Where a request comes from; the caller's words have no part in it but `model`, the name that was asked for.
 
-    `account` separates callers who must not learn of each other, such as in a cache of prompts.
+    `account` separates callers who must not learn of each other, such as in a cache of prompts. `affinity` is the
+    caller's name for a conversation whose requests gain from meeting the same replica; no worker is told of it.
     """
 
     request_id: str = ""
     account: str = ""
     model: str = ""
+    affinity: str = ""
 
 
 class TaskInput(BaseModel):
@@ -97,8 +99,8 @@ class Task:
 
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine's answer to an input into one output, for callers that do not
-    stream.
-    `takes_forms` says that a body may be multipart/form-data.
+    stream. `takes_forms` says that a body may be multipart/form-data. `variants` are other forms that the same models
+    are also asked in, by the key that only their requests have.
     """
 
     name: str
@@ -112,6 +114,13 @@ class Task:
     collect: Callable[[Sequence[Piece], Any], Any] | None = None
     takes_forms: bool = False
     max_body_bytes: int = 10 * MIB
+    variants: Mapping[str, Task] = field(default_factory=dict)
+
+    def form_of(self, data: Any) -> Task:
+        """This form, or the variant of it that a request of `data`, decoded JSON, is in."""
+        if not isinstance(data, dict):
+            return self
+        return next((form for key, form in self.variants.items() if data.get(key) is not None), self)
 
     def parse(self, data: Any) -> TaskInput:
         """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`."""

@@ -15,7 +15,7 @@ from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights, find_weights
 from gateway.engines.options import read_options
 from gateway.errors import GatewayError
-from gateway.tasks import Piece, Task
+from gateway.tasks import Piece, Task, Usage
 from gateway.tasks.generation import GenerationInput
 
 logger = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ class Engine(StreamEngine):
         """Advance every stream; the new text of those that have some."""
         return self._backend.step()
 
-    def drop(self, id: int) -> None:
-        """Cancel a stream."""
-        self._backend.drop(id)
+    def drop(self, id: int) -> Usage | None:
+        """Cancel a stream; what it has cost, if that is known."""
+        return self._backend.drop(id)
 
 
 def _load(spec: ModelSpec, options: Options, weights: Weights) -> TokenModel:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.errors import GatewayError
-from gateway.tasks import Piece
+from gateway.tasks import Piece, Usage
 from gateway.tasks.generation import GenerationInput
 
 
@@ -23,8 +23,8 @@ class Backend(Protocol):
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
         """Advance every stream; what they gained."""
 
-    def drop(self, id: int) -> None:
-        """Forget a stream; unknown ids are ignored."""
+    def drop(self, id: int) -> Usage | None:
+        """Forget a stream; what it has cost, if that is known. Unknown ids are ignored."""
 
 
 class Tokenizer(Protocol):

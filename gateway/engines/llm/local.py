@@ -80,12 +80,15 @@ class LocalBackend:
             pieces += self._gain(stream, advance, text)
         return pieces
 
-    def drop(self, id: int) -> None:
-        """Forget a request and all its streams."""
+    def drop(self, id: int) -> Usage | None:
+        """Forget a request and all its streams; what it has cost."""
         request = self._requests.pop(id, None)
-        for stream in request.streams if request is not None else ():
+        if request is None:
+            return None
+        for stream in request.streams:
             del self._choices[stream]
             self._model.drop(stream)
+        return request.usage
 
     def _fail(self, stream: int, error: GatewayError) -> Iterable[tuple[int, GatewayError]]:
         """A choice that fails fails its request."""
@@ -106,10 +109,13 @@ class LocalBackend:
         piece = choice.gain(advance, text)
         if piece is None:
             return
+        if piece.reasoning and not piece.text:
+            request.usage.reasoning_tokens += len(advance.tokens)
         if piece.finish_reason is not None:
             self._leave(stream, choice, advance)
             piece.more = bool(request.streams)
-            piece.usage = None if piece.more else request.usage
+        # A copy: other choices go on counting, and pieces are only sent after the step.
+        piece.usage = replace(request.usage)
         yield choice.request, piece
 
     def _leave(self, stream: int, choice: ChoiceStream, advance: Advance) -> None:
