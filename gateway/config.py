@@ -76,7 +76,7 @@ class ModelSpec(Frozen):
     name: str = Field(min_length=1, max_length=200, pattern=r"^[@A-Za-z0-9][A-Za-z0-9._/@:-]*$")
     task: str = Field(description="a task of gateway/tasks, e.g. text-classification")
     shape: str | None = Field(None, description="which of the task's request and answer forms; default: its first")
-    engine: str = Field(description="a file of gateway/engines, or module.path:Class")
+    engine: str = Field(description="a file of gateway/engines, module.path:Class, or auto: by task")
     source: str | None = Field(None, description="hf:org/repo@revision[/file] | pypi:dist==version/path | file:/path")
     files: tuple[str, ...] = Field((), description="globs of the files to take from the source; empty: all")
     overlay: dict[str, str] = Field(

@@ -146,7 +146,7 @@ class Keeper:
         for part, seconds in loaded.seconds.items():
             metrics.load_seconds.labels(name, part).set(seconds)
         rounded = {part: round(seconds, 3) for part, seconds in loaded.seconds.items()}
-        log.info("model loaded", model=name, worker=pid, device=loaded.device, seconds=rounded)
+        log.info("model loaded", model=name, worker=pid, served_by=loaded.served_by, seconds=rounded)
 
     async def _serve(self, worker: Worker) -> None:
         """Feed the worker until it is lost; a silent one is killed once its limit is over."""

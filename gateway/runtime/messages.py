@@ -58,29 +58,38 @@ class Stop(Message):
 
 
 class Loaded(Message):
-    """Worker → gateway: ready; how it runs and where the seconds of loading went."""
+    """Worker → gateway: ready; how it runs and where the seconds of loading went.
+
+    `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers.
+    """
 
     streams: bool
     device: str
     seconds: dict[str, float]
+    engine: str = ""
+    served_by: str = ""
 
 
 class Failure(msgspec.Struct, array_like=True):
-    """A failure as data: the name of a `GatewayError` and its detail."""
+    """A failure as data: the name of a `GatewayError`, its detail, and what it says of sending again."""
 
     kind: str
     detail: str
+    should_retry: bool | None = None
+    retry_after_s: float | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What may be told of `error`: a `GatewayError` says itself, anything else is `InferenceFailed`."""
         if isinstance(error, GatewayError):
-            return cls(type(error).__name__, error.detail)
-        return cls(InferenceFailed.__name__, InferenceFailed.default)
+            return cls(type(error).__name__, error.detail, error.should_retry, error.retry_after_s)
+        return cls(InferenceFailed.__name__, InferenceFailed.default, InferenceFailed.should_retry)
 
     def error(self) -> GatewayError:
         """The error to raise on this side of the pipe."""
-        return revive(self.kind, self.detail)
+        error = revive(self.kind, self.detail)
+        error.should_retry, error.retry_after_s = self.should_retry, self.retry_after_s
+        return error
 
 
 class LoadFailed(Message):

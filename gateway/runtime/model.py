@@ -108,6 +108,8 @@ class Model:
             "replicas": self.spec.replicas,
             "loaded": sum(keeper.state == "ready" for keeper in self._keepers),
             "device": loaded.device if loaded is not None else None,
+            "engine": loaded.engine if loaded is not None else None,
+            "served_by": loaded.served_by if loaded is not None else None,
             "waiting": len(self._queue),
             "running": sum(len(keeper.inside) for keeper in self._keepers),
             "reason": self._fault.detail if self._fault is not None and self.state == "failed" else None,

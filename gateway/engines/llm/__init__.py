@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.base import StreamEngine
-from gateway.engines.llm.backend import Backend, TokenModel
+from gateway.engines.llm.backend import Backend
 from gateway.engines.llm.local import LocalBackend
 from gateway.engines.llm.options import Options
+from gateway.engines.llm.upstream.options import UpstreamOptions, is_upstream
 from gateway.engines.llm.weights import Weights, find_weights
 from gateway.engines.options import read_options
 from gateway.errors import GatewayError
@@ -22,12 +23,23 @@ logger = logging.getLogger(__name__)
 
 
 class Engine(StreamEngine):
-    """Generates text with the backend that the row names or, left to choose, the fastest one for the weights."""
+    """Generates text with the backend that the row names or, left to choose, the fastest one for the weights.
+
+    A row with `url` or `command` in its options has another server generate it.
+    """
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
-        self._backend: Backend = LocalBackend(_load(spec, read_options(Options, spec), find_weights(spec, files)))
-        self.device = self._backend.device
+        self._backend: Backend = _upstream(spec, files) if is_upstream(spec) else _local(spec, files)
+        self.device, self.description = self._backend.device, self._backend.description
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Call `on_lost` once the server that generates the text is gone."""
+        self._backend.watch(on_lost)
+
+    def close(self) -> None:
+        """End the server that generates the text, if it was started here."""
+        self._backend.close()
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
@@ -42,7 +54,17 @@ class Engine(StreamEngine):
         return self._backend.drop(id)
 
 
-def _load(spec: ModelSpec, options: Options, weights: Weights) -> TokenModel:
+def _upstream(spec: ModelSpec, files: Path) -> Backend:
+    from gateway.engines.llm.upstream.backend import UpstreamBackend
+
+    return UpstreamBackend(spec, read_options(UpstreamOptions, spec), files)
+
+
+def _local(spec: ModelSpec, files: Path) -> Backend:
+    return _load(spec, read_options(Options, spec), find_weights(spec, files))
+
+
+def _load(spec: ModelSpec, options: Options, weights: Weights) -> Backend:
     """The weights, loaded; `auto` takes OpenVINO where it can and transformers where it cannot."""
     obstacle = _obstacle(spec, weights)
     if options.backend == "openvino" or (options.backend == "auto" and obstacle is None):
@@ -70,15 +92,15 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     return None
 
 
-def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> TokenModel:
+def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> Backend:
     from gateway.engines.llm.openvino import OpenVinoModel
 
     logger.info("%s: backend openvino for %s weights", spec.name, weights.kind)
-    return OpenVinoModel(spec, options, weights)
+    return LocalBackend(OpenVinoModel(spec, options, weights), "openvino")
 
 
-def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> TokenModel:
+def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> Backend:
     from gateway.engines.llm.transformers import TransformersModel
 
     logger.info("%s: backend transformers for %s weights; not openvino: %s", spec.name, weights.kind, reason)
-    return TransformersModel(spec, weights)
+    return LocalBackend(TransformersModel(spec, weights), "transformers")

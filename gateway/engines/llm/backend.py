@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,13 @@ class Backend(Protocol):
     """Serves requests as text, wherever their tokens come from; the calls are those of `StreamEngine`."""
 
     device: str
+    description: str
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Call `on_lost`, from any thread, once nothing more can be answered."""
+
+    def close(self) -> None:
+        """End what would outlive this process."""
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.engines.llm.backend import Advance, TokenModel
@@ -26,15 +26,25 @@ class _Request:
 
 
 class LocalBackend:
-    """A `Backend` over a `TokenModel`. Each choice of a request is a stream of its own in the model."""
+    """A `Backend` over a `TokenModel`. Each choice of a request is a stream of its own in the model.
 
-    def __init__(self, model: TokenModel) -> None:
+    `name` is that of the library, as operators know it.
+    """
+
+    def __init__(self, model: TokenModel, name: str = "local") -> None:
         self.device = model.device
+        self.description = f"{name} on {model.device}"
         self._model = model
         self._prompter = Prompter(model.tokenizer)
         self._requests: dict[int, _Request] = {}
         self._choices: dict[int, ChoiceStream] = {}
         self._numbers = itertools.count()
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """The weights are in this process and end with it."""
+
+    def close(self) -> None:
+        """Nothing outlives the process."""
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `BadInput`, `ContextExceeded` or `LoraUnsupported` before any work."""
