@@ -26,7 +26,8 @@ class Engine(StreamEngine):
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
-        self._backend: Backend = LocalBackend(_load(spec, read_options(Options, spec), find_weights(spec, files)))
+        options = read_options(Options, spec)
+        self._backend: Backend = LocalBackend(_load(spec, options, find_weights(spec, files)), options)
         self.device = self._backend.device
 
     def admit(self, id: int, input: GenerationInput) -> None:

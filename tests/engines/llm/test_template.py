@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 
 from gateway.engines.llm import template
-from gateway.engines.llm.template import ChatTemplate
+from gateway.engines.llm.template import ChatTemplate, Turn
+from gateway.engines.llm.template_traits import Traits
+from gateway.engines.llm.turns import turns_of
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from tests import tiny
 
+TRAITS = Traits(tools=False, system=True, developer=False, parts=False, text_arguments=False, switches=())
 
-def messages(*turns: tuple[str, Any]) -> list[Message]:
-    return [Message.model_validate({"role": role, "content": content}) for role, content in turns]
+
+def messages(*turns: tuple[str, Any]) -> list[Turn]:
+    return turns_of([Message.model_validate({"role": role, "content": content}) for role, content in turns], TRAITS)
 
 
 @pytest.mark.parametrize(
