@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -81,14 +81,17 @@ class Prompter:
         tools = () if generation.tool_choice.mode == "none" else generation.tools
         calls = bool(tools) or any(message.tool_calls or message.role == "tool" for message in messages)
         known = calling if calls else plain
-        turns = turns_of(messages, known.traits, short_ids=self._short_ids)
+        told = calls and not known.traits.tools
+        # What is told in words has its arguments as objects, whatever the template would want of calls.
+        traits = replace(known.traits, text_arguments=False) if told else known.traits
+        turns = turns_of(messages, traits, short_ids=self._short_ids)
         if self._options.schema_in_prompt and generation.format.named:
-            turns = with_system(turns, _schema_words(generation.format.schema), system=known.traits.system)
-        if calls and not known.traits.tools:
-            turns = with_tools(turns, tools, system=known.traits.system)
+            turns = with_system(turns, _schema_words(generation.format.schema), system=traits.system)
+        if told:
+            turns = with_tools(turns, tools, system=traits.system)
             tools = ()
         offered = [tool.as_openai() for tool in tools]
-        return known.template.render(turns, offered, template_values(generation, known.traits))
+        return known.template.render(turns, offered, template_values(generation, traits))
 
     def _encode(self, text: str, *, plain: bool) -> Prompt:
         """The tokens of a prompt; a plain one gets the model's own opening token unless it has it."""

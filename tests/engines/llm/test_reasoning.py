@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.engines.llm.constraint import Choice, Json, Literal, Sequence, Triggered, Until
@@ -36,6 +36,7 @@ SCHEMA = {"type": "object"}
         ("closed", "Because.", "", "Because."),
     ],
 )
+@settings(max_examples=20, deadline=None)
 @given(cuts)
 def test_reasoning_ends_where_its_block_does(
     prompt: str, text: str, reasoning: str, answer: str, sizes: list[int]
@@ -44,6 +45,7 @@ def test_reasoning_ends_where_its_block_does(
     assert (choice.reasoning, choice.text) == (reasoning, answer)
 
 
+@settings(max_examples=20, deadline=None)
 @given(cuts)
 def test_calls_follow_reasoning(sizes: list[int]) -> None:
     text = f"I could <tool_call>.\n</think>\n\nOne moment.\n{CALL}"
@@ -53,6 +55,7 @@ def test_calls_follow_reasoning(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", REASONING_FORMATS)
+@settings(max_examples=20, deadline=None)
 @given(st.text("ab <\n", max_size=20), st.text("ab <\n", max_size=20), cuts)
 def test_every_format_is_read(name: str, thought: str, answer: str, sizes: list[int]) -> None:
     form = REASONING_FORMATS[name]
@@ -61,6 +64,7 @@ def test_every_format_is_read(name: str, thought: str, answer: str, sizes: list[
     assert (choice.reasoning, choice.text) == (thought.strip(), answer.lstrip())
 
 
+@settings(max_examples=20, deadline=None)
 @given(cuts)
 def test_channels_are_reasoning_text_and_calls(sizes: list[int]) -> None:
     text = (

@@ -124,7 +124,7 @@ def test_every_format_is_written_here() -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(some_calls, cuts)
 def test_calls_are_read_as_they_were_written(name: str, made: list[Call], sizes: list[int]) -> None:
     choice = read(form_reader(DIALECTS[name]), WRITTEN[name](made), sizes)
@@ -133,7 +133,7 @@ def test_calls_are_read_as_they_were_written(name: str, made: list[Call], sizes:
 
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name not in (*BARE, "harmony")])
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(some_calls, cuts)
 def test_words_before_calls_are_text_without_the_space_between(name: str, made: list[Call], sizes: list[int]) -> None:
     choice = read(reader_of(name), f"Let me see. \n\n{WRITTEN[name](made)}\n", sizes)
@@ -141,13 +141,14 @@ def test_words_before_calls_are_text_without_the_space_between(name: str, made: 
 
 
 # What looks like markup and is none, or is some that never ends.
-NOISE = ["<tool_", "call>", "<tool_call", ">", "[TOOL", "_CALLS", "]", "[", "{", '{"name":"', "now", "now(", '"', "}", "<|", "<|tool_call", "<｜tool", "<function", "=", "<think", "\\", "é", "```json"]
+NOISE = ["<tool_", "call>", "<tool_call", ">", "[TOOL", "_CALLS", "]", "[", "{", '{"name":"', "now", "now(", '"', "}"]
+NOISE += ["<|", "<|tool_call", "<｜tool", "<function", "=", "<think", "\\", "é", "```json"]
 noise = st.lists(st.sampled_from([*NOISE, " ", "\n", "  "]), max_size=12).map("".join)
 MARKS = [mark for dialect in DIALECTS.values() for mark in dialect.markers]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(noise.filter(lambda text: not any(mark in text for mark in MARKS) and "now" not in text), cuts)
 def test_text_without_calls_comes_through_unchanged(name: str, text: str, sizes: list[int]) -> None:
     choice = read(form_reader(DIALECTS[name]), text, sizes)
@@ -155,7 +156,7 @@ def test_text_without_calls_comes_through_unchanged(name: str, text: str, sizes:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(MARKS) | noise, max_size=10).map("".join), cuts, st.sampled_from(["stop", "length"]))
 def test_any_cutting_gives_the_same_and_shows_no_marker(name: str, text: str, sizes: list[int], reason: str) -> None:
     whole = read(form_reader(DIALECTS[name]), text, (), reason)
@@ -165,7 +166,7 @@ def test_any_cutting_gives_the_same_and_shows_no_marker(name: str, text: str, si
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(some_calls, st.data())
 def test_a_call_that_the_length_cuts_is_no_text_and_no_whole_call(name: str, made: list[Call], data: Any) -> None:
     text = WRITTEN[name](made)
