@@ -74,3 +74,18 @@ def test_a_template_that_goes_on_is_stopped(bound: str, value: float, monkeypatc
     endless = ChatTemplate("{% for i in range(90000) %}{% for j in range(90000) %}x{{ j }}{% endfor %}{% endfor %}")
     with pytest.raises(BadInput, match="'/messages' takes the model's chat template too long"):
         endless.render(messages(("user", "a")))
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ 'a' * 10 ** 9 }}", "{{ [1] * 99999999 }}", "{{ 9 ** 99999 }}", "{{ 2 ** 1e9 }}"]
+)
+def test_a_template_cannot_grow_without_bounds_in_one_chunk(source: str) -> None:
+    with pytest.raises(BadInput, match="cannot render '/messages'"):
+        ChatTemplate(source).render(messages(("user", "a")))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"), [("{{ '-' * 3 }}", "---"), ("{{ 2 * 3.5 }}", "7.0"), ("{{ 2 ** 5 }}", "32")]
+)
+def test_small_products_are_what_they_are(source: str, expected: str) -> None:
+    assert ChatTemplate(source).render(messages(("user", "a"))) == expected
