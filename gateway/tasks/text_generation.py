@@ -113,7 +113,7 @@ class TextGenerationOutput(BaseModel):
 
 def flat_calls(calls: Sequence[FinishedCall]) -> list[FlatCall]:
     """The calls with their arguments as objects; one whose arguments were cut short is left out."""
-    found = ((call.name, _object(call.arguments or "{}")) for call in calls)
+    found = ((call.name, _object(call.arguments)) for call in calls)
     return [FlatCall(name=name, arguments=arguments) for name, arguments in found if arguments is not None]
 
 

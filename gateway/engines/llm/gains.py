@@ -12,42 +12,44 @@ class _Words:
     """Text whose trailing white space waits for what follows, and whose leading white space may be dropped."""
 
     def __init__(self, *, trimmed: bool) -> None:
-        self._at_start = trimmed
+        self._trimmed = trimmed
+        self._begun = False
         self._space: list[str] = []
-        self.given: list[str] = []
+        self._given: list[str] = []
 
     def add(self, text: str) -> None:
-        if self._at_start:
+        if self._trimmed and not self._begun:
             text = text.lstrip(SPACE)
-            self._at_start = not text
         words = text.rstrip(SPACE)
         if words:
-            self.given += [*self._space, words]
+            self._begun = True
+            self._given += [*self._space, words]
             self._space = []
         if len(words) < len(text):
             self._space.append(text[len(words) :])
 
     def trim(self) -> None:
-        """Drop the white space here, before and after."""
-        self._space = []
-        self._at_start = True
+        """Drop the white space before the first word."""
+        self._trimmed = True
+        if not self._begun:
+            self._space = []
 
     def finish(self) -> None:
         """Give the white space that waits."""
-        self.given += self._space
+        self._given += self._space
         self._space = []
 
     def take(self) -> str:
-        text = "".join(self.given)
-        self.given = []
+        text = "".join(self._given)
+        self._given = []
         return text
 
 
 class Gains:
     """What one choice has gained since `piece` was last called.
 
-    White space beside reasoning and calls is no part of the text, and that of a text without them is kept as it
-    is. Calls beyond `most` are left out.
+    White space is no part of the text where only reasoning or calls are before it or only calls after it; that of
+    a text without them is kept as it is. Calls beyond `most` are left out.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -69,7 +71,6 @@ class Gains:
 
     def end_reasoning(self) -> None:
         """The answer begins."""
-        self._reasoning.trim()
         self._text.trim()
 
     def begin_call(self, name: str) -> None:

@@ -221,7 +221,7 @@ def test_the_form_that_a_tokenizer_declares_is_read(sizes: tuple[int, ...]) -> N
     prompter = Prompter(ByteTokenizer(shows_tools, response_template=RESPONSE_TEMPLATE))
     text = '<r>Hm</r>\n\nWait.\n<call>{"name": "now", "arguments": {"a": 1}}</call><call>oops</call>'
     choice = read(prompter.plan(ask(ASKED, **WITH_TOOLS)).reader(), text, sizes)
-    assert (choice.reasoning, choice.text, choice.finish_reason) == ("Hm", "Wait.oops", "tool_calls")
+    assert (choice.reasoning, choice.text, choice.finish_reason) == ("Hm", "Wait.\noops", "tool_calls")
     assert calls_of(choice) == [("now", {"a": 1})]
     with pytest.raises(BadInput, match="'/tool_choice' must be 'auto' or 'none' for this model"):
         prompter.plan(ask(ASKED, tools=TOOLS, tool_choice=ToolChoice("required")))

@@ -104,7 +104,7 @@ class _Call:
     def __init__(self, gains: Gains, names: frozenset[str] | None) -> None:
         self._gains = gains
         self._names = names
-        self._named = False
+        self._named = self._argued = False
         self._waiting: list[str] = []
 
     def read(self, tape: Tape, key: str) -> Reading[bool]:
@@ -114,7 +114,8 @@ class _Call:
         if key == "name" and not self._named:
             name = yield from read_text(tape)
             return self._begin(tape, name)
-        if key in ("arguments", "parameters"):
+        if key in ("arguments", "parameters") and not self._argued:
+            self._argued = True
             return (yield from read_arguments(tape, self._argue))
         return (yield from read_value(tape, _ignore))
 
