@@ -22,7 +22,8 @@ class ChoiceStream:
         self.request = request
         self.index = index
         self._tokenizer = tokenizer
-        self._detokenizer = Detokenizer(tokenizer.decode)
+        self._decode = tokenizer.decode
+        self._detokenizer = Detokenizer(self._decode)
         self._markers = plan.markers
         self._marked = ""
         self._reader = plan.reader()
@@ -40,9 +41,9 @@ class ChoiceStream:
         start = 0
         for at, token in enumerate(tokens):
             if token in self._markers:
-                (decoded,) = self._tokenizer.decode([self._detokenizer.push(tokens[start:at])])
+                (decoded,) = self._decode([self._detokenizer.push(tokens[start:at])])
                 self._marked += self._detokenizer.text(decoded) + self._markers[token]
-                self._detokenizer = Detokenizer(self._tokenizer.decode)
+                self._detokenizer = Detokenizer(self._decode)
                 start = at + 1
         return tokens[start:]
 

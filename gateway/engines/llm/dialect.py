@@ -74,8 +74,7 @@ class Marked:
     @property
     def markers(self) -> tuple[str, ...]:
         """Those of the reasoning and of the calls."""
-        block = (self._reasoning.opening.strip(), self._reasoning.closing) if self._reasoning else ()
-        return (*block, *self._tools.markers)
+        return (*(self._reasoning.markers if self._reasoning else ()), *self._tools.markers)
 
     def form(self, ask: Ask, special: Container[str]) -> Form:
         """The form of an answer.

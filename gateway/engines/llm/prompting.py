@@ -86,9 +86,9 @@ class Prompter:
         traits = replace(known.traits, text_arguments=False) if told else known.traits
         turns = turns_of(messages, traits, short_ids=self._short_ids)
         if self._options.schema_in_prompt and generation.format.named:
-            turns = with_system(turns, _schema_words(generation.format.schema), system=traits.system)
+            turns = with_system(turns, _schema_words(generation.format.schema), traits)
         if told:
-            turns = with_tools(turns, tools, system=traits.system)
+            turns = with_tools(turns, tools, traits)
             tools = ()
         offered = [tool.as_openai() for tool in tools]
         return known.template.render(turns, offered, template_values(generation, traits))

@@ -18,11 +18,20 @@ SWITCHES = ("enable_thinking", "thinking")
 
 @dataclass(frozen=True, slots=True)
 class ReasoningFormat:
-    """Reasoning stands before the answer, between `opening` and `closing`; `gap` is what models write after it."""
+    """Reasoning stands before the answer, between `opening` and `closing`; `gap` is what models write after it.
+
+    `special` are the tokens that the two are made of, if they are not one each.
+    """
 
     opening: str
     closing: str
     gap: str = ""
+    special: tuple[str, ...] = ()
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """The strings that may be special tokens of its vocabularies and must be read all the same."""
+        return self.special or (self.opening, self.closing)
 
     def state_after(self, prompt: str) -> State:
         """Whether the end of a prompt has opened a block, has closed it, or leaves that to the model."""
@@ -56,7 +65,7 @@ class ReasoningFormat:
 REASONING_FORMATS: dict[str, ReasoningFormat] = {
     "think": ReasoningFormat("<think>", "</think>", "\n\n"),
     "mistral": ReasoningFormat("[THINK]", "[/THINK]"),
-    "gemma": ReasoningFormat("<|channel>thought\n", "<channel|>"),
+    "gemma": ReasoningFormat("<|channel>thought\n", "<channel|>", special=("<|channel>", "<channel|>")),
 }
 _SIGNS = (("gemma", "<|channel>"), ("mistral", "[THINK]"), ("think", "</think>"))
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import orjson
 
 from gateway.engines.llm.template import Turn
-from gateway.engines.llm.turns import with_system
+from gateway.engines.llm.template_traits import Traits
+from gateway.engines.llm.turns import joined, with_system
 from gateway.tasks.tools import Tool
 
 _INSTRUCTIONS = """You can call functions to help the user. These are the functions, each as JSON with a JSON Schema \
@@ -21,37 +22,40 @@ To call a function, answer with its name and arguments as JSON between <tool_cal
 </tool_call>"""
 
 
-def with_tools(turns: Sequence[Turn], tools: Sequence[Tool], *, system: bool) -> list[Turn]:
+def with_tools(turns: Sequence[Turn], tools: Sequence[Tool], traits: Traits) -> list[Turn]:
     """The turns with the tools in the system message, and earlier calls and results as text.
 
     Results are words of the user, those that follow each other in one turn: such templates know no other role for
     them.
     """
     told: list[Turn] = []
+    in_results = False
     for turn in turns:
-        if turn["role"] != "tool":
-            told.append(_without_calls(turn))
-            continue
-        result = f"<tool_response>\n{turn['content']}\n</tool_response>"
-        if told and told[-1].get("results"):
-            told[-1]["content"] += f"\n{result}"
+        is_result = turn["role"] == "tool"
+        shown = _result(turn) if is_result else _without_calls(turn)
+        if is_result and in_results:
+            told[-1]["content"] = joined(told[-1]["content"], shown["content"])
         else:
-            told.append({"role": "user", "content": result, "results": True})
-    for turn in told:
-        turn.pop("results", None)
+            told.append(shown)
+        in_results = is_result
     if not tools:
         return told
     listed = "\n".join(orjson.dumps(tool.as_openai()).decode() for tool in tools)
-    return with_system(told, _INSTRUCTIONS.format(tools=listed), system=system)
+    return with_system(told, _INSTRUCTIONS.format(tools=listed), traits)
+
+
+def _result(turn: Turn) -> Turn:
+    content = turn["content"]
+    text = content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+    shown = f"<tool_response>\n{text}\n</tool_response>"
+    return {"role": "user", "content": shown if isinstance(content, str) else [{"type": "text", "text": shown}]}
 
 
 def _without_calls(turn: Turn) -> Turn:
-    calls = [
-        {"name": call["function"]["name"], "arguments": call["function"]["arguments"]}
-        for call in turn.get("tool_calls", ())
-    ]
+    calls = [call["function"] for call in turn.get("tool_calls", ())]
     if not calls:
-        return dict(turn)
-    blocks = [f"<tool_call>\n{orjson.dumps(call).decode()}\n</tool_call>" for call in calls]
-    text = "\n".join([turn["content"], *blocks] if turn["content"] else blocks)
-    return {key: value for key, value in turn.items() if key != "tool_calls"} | {"content": text}
+        return turn
+    blocks = "\n".join(f"<tool_call>\n{orjson.dumps(call).decode()}\n</tool_call>" for call in calls)
+    return {key: value for key, value in turn.items() if key != "tool_calls"} | {
+        "content": joined(turn["content"], blocks)
+    }

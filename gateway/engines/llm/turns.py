@@ -34,7 +34,7 @@ def _turn(message: Message, traits: Traits, ids: _Ids) -> Turn:
     role = {"function": "tool", "developer": "developer" if traits.developer else "system"}.get(
         message.role, message.role
     )
-    turn: Turn = {"role": role, "content": _content(message)}
+    turn: Turn = {"role": role, "content": _content(message, in_parts=traits.in_parts)}
     if message.name is not None:
         turn["name"] = message.name
     if message.tool_calls:
@@ -51,11 +51,17 @@ def _turn(message: Message, traits: Traits, ids: _Ids) -> Turn:
     return turn
 
 
-def _content(message: Message) -> Any:
-    if isinstance(message.content, str) or not message.pictures():
+def _content(message: Message, *, in_parts: bool) -> Any:
+    """Its text, or its parts if it has pictures or the template wants parts."""
+    if isinstance(message.content, str):
+        return [_part(message.content)] if in_parts else message.content
+    if not in_parts and not message.pictures():
         return message.text()
-    parts = [{"type": "image"} if part.image_url else {"type": "text", "text": part.text} for part in message.content]
-    return [part for part in parts if part["type"] == "image" or part["text"] is not None]
+    return [{"type": "image"} if part.image_url else _part(part.text or "") for part in message.content]
+
+
+def _part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
 
 
 def _call(call: ToolCall, traits: Traits, ids: _Ids) -> dict[str, Any]:
@@ -91,16 +97,24 @@ class _Ids:
         return hashlib.sha256(id.encode()).hexdigest()[:9]
 
 
-def with_system(turns: Iterable[Turn], text: str, *, system: bool) -> list[Turn]:
+def with_system(turns: Iterable[Turn], text: str, traits: Traits) -> list[Turn]:
     """The turns with `text` at the end of the system message; without a role for it, before the first user's words."""
     told = [dict(turn) for turn in turns]
-    if told and (told[0]["role"] in ("system", "developer")) and isinstance(told[0]["content"], str):
-        told[0]["content"] = f"{told[0]['content']}\n\n{text}".strip()
-    elif system:
-        told.insert(0, {"role": "system", "content": text})
+    if told and told[0]["role"] in ("system", "developer"):
+        told[0]["content"] = joined(told[0]["content"], text)
+    elif traits.system:
+        told.insert(0, {"role": "system", "content": [_part(text)] if traits.in_parts else text})
     else:
-        first = next((turn for turn in told if turn["role"] == "user" and isinstance(turn["content"], str)), None)
+        first = next((turn for turn in told if turn["role"] == "user"), None)
         if first is None:
-            return [{"role": "user", "content": text}, *told]
-        first["content"] = f"{text}\n\n{first['content']}"
+            told.insert(0, {"role": "user", "content": [_part(text)] if traits.in_parts else text})
+        else:
+            first["content"] = joined(text, first["content"])
     return told
+
+
+def joined(one: Any, other: Any) -> Any:
+    """Two contents as one: text with an empty line between, or parts."""
+    if isinstance(one, str) and isinstance(other, str):
+        return f"{one}\n\n{other}" if one and other else one or other
+    return [part for side in (one, other) for part in ([_part(side)] if isinstance(side, str) else side)]

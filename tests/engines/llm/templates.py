@@ -111,3 +111,8 @@ GEMMA = """{{ bos_token }}
 {{ message.content | trim }}<end_of_turn>
 {% endfor %}{% if add_generation_prompt %}<start_of_turn>model
 {% endif %}"""
+
+# Loses content that is not in parts, as those of some models that see.
+IN_PARTS = """{% for message in messages %}<{{ message.role }}>
+{%- for part in message.content if part.type == 'text' %}{{ part.text }};{% endfor %}{% endfor %}
+{%- if add_generation_prompt %}<assistant>{% endif %}"""

@@ -111,6 +111,13 @@ def test_tools_of_a_template_without_system_role_are_told_by_the_user() -> None:
     assert text.index("</tools>") < text.index("Weather in Bern?")
 
 
+def test_content_is_in_parts_where_the_template_wants_parts() -> None:
+    text = prompt(templates.IN_PARTS, HISTORY, **WITH_TOOLS)
+    assert text.startswith("<system>You can call functions")
+    assert text.endswith("<user><tool_response>\nsunny\n</tool_response>;<assistant>")
+    assert "<user>Weather in Bern?;<assistant>" in text
+
+
 def test_a_second_template_is_for_conversations_with_tools() -> None:
     tokenizer = ByteTokenizer(templates.CHATML, tool_template=templates.HERMES)
     prompter = Prompter(tokenizer)

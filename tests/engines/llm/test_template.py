@@ -14,7 +14,7 @@ from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from tests import tiny
 
-TRAITS = Traits(tools=False, system=True, developer=False, parts=False, text_arguments=False, switches=())
+TRAITS = Traits(tools=False, system=True, developer=False, in_parts=False, text_arguments=False, switches=())
 
 
 def messages(*turns: tuple[str, Any]) -> list[Turn]:

@@ -20,12 +20,13 @@ from tests.engines.llm import templates
         (templates.HERMES, Traits(True, True, False, False, False, ("enable_thinking",))),
         (templates.MISTRAL, Traits(True, False, False, False, False, ())),
         (templates.DEEPSEEK, Traits(False, True, False, False, True, ())),
-        (templates.GLM, Traits(True, True, False, True, False, ("enable_thinking",))),
+        (templates.GLM, Traits(True, True, False, False, False, ("enable_thinking",))),
         (templates.GPT_OSS, Traits(True, True, True, False, False, ())),
         (templates.CHATML, Traits(False, True, False, False, False, ())),
+        (templates.IN_PARTS, Traits(False, True, False, True, False, ())),
         (templates.GEMMA, Traits(False, False, False, False, False, ())),
     ],
-    ids=["hermes", "mistral", "deepseek", "glm", "gpt-oss", "chatml", "gemma"],
+    ids=["hermes", "mistral", "deepseek", "glm", "gpt-oss", "chatml", "in-parts", "gemma"],
 )
 def test_traits_of_the_families(source: str, traits: Traits) -> None:
     assert find_traits(ChatTemplate(source, bos_token="<s>", eos_token="</s>")) == traits

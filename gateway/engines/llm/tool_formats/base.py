@@ -16,6 +16,8 @@ from gateway.tasks.tools import Tool
 
 # A constrained answer has at most so many calls: a model that must call can otherwise go on to the end of its window.
 MOST_CALLS = 16
+# Where a caller writes the schemas of arguments.
+FIELD = "/tools"
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
@@ -51,10 +53,15 @@ def quoted(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
+def arguments_of(tool: Tool) -> Json:
+    """The arguments of a call as JSON."""
+    return Json(tool.parameters, FIELD)
+
+
 def named_object(tool: Tool, arguments: str = "arguments") -> Constraint:
     """`{"name": ..., "arguments": ...}`, the usual way to write a call in JSON."""
     head = f'{{"name": {quoted(tool.name)}, "{arguments}": '
-    return InOrder((Literal(head), Json(tool.parameters), Literal("}")))
+    return InOrder((Literal(head), arguments_of(tool), Literal("}")))
 
 
 def read_objects(tape: Tape, gains: Gains) -> Reading[bool]:

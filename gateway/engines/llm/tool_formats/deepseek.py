@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.engines.llm.constraint import Constraint, Json, Literal, Repeated
+from gateway.engines.llm.constraint import Constraint, Literal, Repeated
 from gateway.engines.llm.constraint import Sequence as InOrder
 from gateway.engines.llm.gains import Gains
 from gateway.engines.llm.tape import SPACE, Reading, Tape
-from gateway.engines.llm.tool_formats.base import either, read_arguments, skip_to
+from gateway.engines.llm.tool_formats.base import arguments_of, either, read_arguments, skip_to
 from gateway.tasks.tools import Tool
 
 BEGIN, SEPARATOR, END = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
@@ -64,6 +64,6 @@ class DeepSeek:
 
     def _call(self, tool: Tool) -> Constraint:
         if not self._fenced:
-            return InOrder((Literal(f"{BEGIN}{tool.name}{SEPARATOR}"), Json(tool.parameters), Literal(END)))
+            return InOrder((Literal(f"{BEGIN}{tool.name}{SEPARATOR}"), arguments_of(tool), Literal(END)))
         head = f"{BEGIN}function{SEPARATOR}{tool.name}{FENCE}"
-        return InOrder((Literal(head), Json(tool.parameters), Literal(f"\n```{END}")))
+        return InOrder((Literal(head), arguments_of(tool), Literal(f"\n```{END}")))

@@ -10,7 +10,7 @@ from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Un
 from gateway.engines.llm.constraint import Sequence as InOrder
 from gateway.engines.llm.gains import Gains
 from gateway.engines.llm.tape import Reading, Tape
-from gateway.engines.llm.tool_formats.base import either, read_arguments, skip_to
+from gateway.engines.llm.tool_formats.base import arguments_of, either, read_arguments, skip_to
 from gateway.tasks.tools import Tool
 
 START, CHANNEL, MESSAGE, CONSTRAIN = "<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"
@@ -69,9 +69,7 @@ def _read_header(tape: Tape, mark: str) -> Reading[tuple[_Header, str]]:
 def call(tools: Sequence[Tool]) -> Constraint:
     """A message to one of the tools, which ends the turn."""
     head = f"{CHANNEL}commentary to={FUNCTIONS}"
-    options = [
-        InOrder((Literal(f"{head}{tool.name} {CONSTRAIN}json{MESSAGE}"), Json(tool.parameters))) for tool in tools
-    ]
+    options = [InOrder((Literal(f"{head}{tool.name} {CONSTRAIN}json{MESSAGE}"), arguments_of(tool))) for tool in tools]
     return either(options)
 
 

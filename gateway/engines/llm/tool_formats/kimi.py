@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.engines.llm.constraint import Constraint, Json, Literal, Repeated
+from gateway.engines.llm.constraint import Constraint, Literal, Repeated
 from gateway.engines.llm.constraint import Sequence as InOrder
 from gateway.engines.llm.gains import Gains
 from gateway.engines.llm.tape import SPACE, Reading, Tape
-from gateway.engines.llm.tool_formats.base import either, read_arguments, skip_to
+from gateway.engines.llm.tool_formats.base import arguments_of, either, read_arguments, skip_to
 from gateway.tasks.tools import Tool
 
 BEGIN, ARGUMENTS, END = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
@@ -45,7 +45,7 @@ class Kimi:
     def calls(self, tools: Sequence[Tool], most: int) -> Constraint:
         """A section of calls; that all have the index 0 is of no consequence, as nobody reads it."""
         options = [
-            InOrder((Literal(f"{BEGIN}functions.{tool.name}:0{ARGUMENTS}"), Json(tool.parameters), Literal(END)))
+            InOrder((Literal(f"{BEGIN}functions.{tool.name}:0{ARGUMENTS}"), arguments_of(tool), Literal(END)))
             for tool in tools
         ]
         return InOrder((Repeated(either(options), "", most), Literal(SECTION_END)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.engines.llm.constraint import Constraint, Json, Literal, Repeated
+from gateway.engines.llm.constraint import Constraint, Literal, Repeated
 from gateway.engines.llm.constraint import Sequence as InOrder
 from gateway.engines.llm.gains import Gains
 from gateway.engines.llm.tape import SPACE, Reading, Tape
 from gateway.engines.llm.tool_formats.base import (
+    arguments_of,
     either,
     give_back,
     named_object,
@@ -65,7 +66,7 @@ class Mistral:
     def calls(self, tools: Sequence[Tool], most: int) -> Constraint:
         """A list, or a marker for each call."""
         if self._tagged:
-            options = [InOrder((Literal(f"{tool.name}{ARGUMENTS}"), Json(tool.parameters))) for tool in tools]
+            options = [InOrder((Literal(f"{tool.name}{ARGUMENTS}"), arguments_of(tool))) for tool in tools]
             return Repeated(either(options), self.opening, most)
         item = either([named_object(tool) for tool in tools])
         return InOrder((Literal(" ["), Repeated(item, ", ", most), Literal("]")))

@@ -11,7 +11,7 @@ from gateway.engines.llm.constraint import NOTHING, Choice, Constraint, Json, Li
 from gateway.engines.llm.constraint import Sequence as InOrder
 from gateway.engines.llm.gains import Gains
 from gateway.engines.llm.tape import Reading, Tape
-from gateway.engines.llm.tool_formats.base import ANY_OBJECT, either, quoted
+from gateway.engines.llm.tool_formats.base import ANY_OBJECT, FIELD, either, quoted
 from gateway.tasks.tools import Tool
 
 MAX_REFERENCES = 32
@@ -173,4 +173,4 @@ def with_commas(
 
 def part_of(root: dict[str, Any], schema: dict[str, Any]) -> Json:
     """JSON of a part of a schema, with the definitions that it may refer to."""
-    return Json({**{key: root[key] for key in ("$defs", "definitions") if key in root}, **schema})
+    return Json({**{key: root[key] for key in ("$defs", "definitions") if key in root}, **schema}, FIELD)
