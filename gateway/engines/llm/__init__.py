@@ -27,7 +27,11 @@ class Engine(StreamEngine):
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         options = read_options(Options, spec)
-        self._backend: Backend = LocalBackend(_load(spec, options, find_weights(spec, files)), options)
+        model = _load(spec, options, find_weights(spec, files))
+        try:
+            self._backend: Backend = LocalBackend(model, options)
+        except ConfigError as error:
+            raise ConfigError(f"row {spec.name}: {error.detail}") from None
         self.device = self._backend.device
 
     def admit(self, id: int, input: GenerationInput) -> None:

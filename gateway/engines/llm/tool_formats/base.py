@@ -58,9 +58,9 @@ def arguments_of(tool: Tool) -> Json:
     return Json(tool.parameters, FIELD)
 
 
-def named_object(tool: Tool, arguments: str = "arguments") -> Constraint:
+def named_object(tool: Tool) -> Constraint:
     """`{"name": ..., "arguments": ...}`, the usual way to write a call in JSON."""
-    head = f'{{"name": {quoted(tool.name)}, "{arguments}": '
+    head = f'{{"name": {quoted(tool.name)}, "arguments": '
     return InOrder((Literal(head), arguments_of(tool), Literal("}")))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from gateway.engines.llm.constraint import Constraint, Repeated
 from gateway.engines.llm.gains import Gains
 from gateway.engines.llm.tape import Reading, Tape
-from gateway.engines.llm.tool_formats.base import either, named_object, read_object, skip_to, without
+from gateway.engines.llm.tool_formats.base import either, read_object, skip_to, without
+from gateway.engines.llm.tool_formats.parameters import part_of
 from gateway.tasks.tools import Tool
 
 TAGS = ("<|python_tag|>", "<|python_start|>", "<|python_end|>")
@@ -44,5 +45,14 @@ class Llama:
             pass
 
     def calls(self, tools: Sequence[Tool], most: int) -> Constraint:
-        """Objects with semicolons between them."""
-        return Repeated(either([named_object(tool, "parameters") for tool in tools]), "; ", most)
+        """Objects with semicolons between them.
+
+        Each is one schema and not text around one: an answer of JSON may be allowed beside it, which begins alike.
+        """
+        return Repeated(either([_call(tool) for tool in tools]), "; ", most)
+
+
+def _call(tool: Tool) -> Constraint:
+    properties = {"name": {"type": "string", "enum": [tool.name]}, "parameters": tool.parameters}
+    call = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return part_of(tool.parameters, call)
