@@ -50,7 +50,8 @@ Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
 class ToolCallDelta:
     """An increment of the tool call at `index` of its choice.
 
-    The first of a call has its `id` and `name`; the `arguments` of all, joined, are one JSON object.
+    The first of a call has its `id` and `name`; the `arguments` of all, joined, are one JSON object, or the beginning
+    of one where the answer was cut short or the model wrote something else.
     """
 
     index: int

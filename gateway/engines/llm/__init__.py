@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.base import StreamEngine
-from gateway.engines.llm.backend import Backend
+from gateway.engines.llm.backend import Backend, TokenModel
 from gateway.engines.llm.local import LocalBackend
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.upstream.options import UpstreamOptions, is_upstream
@@ -61,11 +61,16 @@ def _upstream(spec: ModelSpec, files: Path) -> Backend:
 
 
 def _local(spec: ModelSpec, files: Path) -> Backend:
-    return _load(spec, read_options(Options, spec), find_weights(spec, files))
+    options = read_options(Options, spec)
+    name, model = _load(spec, options, find_weights(spec, files))
+    try:
+        return LocalBackend(model, options, name)
+    except ConfigError as error:
+        raise ConfigError(f"row {spec.name}: {error.detail}") from None
 
 
-def _load(spec: ModelSpec, options: Options, weights: Weights) -> Backend:
-    """The weights, loaded; `auto` takes OpenVINO where it can and transformers where it cannot."""
+def _load(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, TokenModel]:
+    """The library's name and the weights, loaded by it; `auto` takes OpenVINO where it can and transformers where it cannot."""
     obstacle = _obstacle(spec, weights)
     if options.backend == "openvino" or (options.backend == "auto" and obstacle is None):
         if obstacle is not None:
@@ -92,15 +97,15 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     return None
 
 
-def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> Backend:
+def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, TokenModel]:
     from gateway.engines.llm.openvino import OpenVinoModel
 
     logger.info("%s: backend openvino for %s weights", spec.name, weights.kind)
-    return LocalBackend(OpenVinoModel(spec, options, weights), "openvino")
+    return "openvino", OpenVinoModel(spec, options, weights)
 
 
-def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> Backend:
+def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> tuple[str, TokenModel]:
     from gateway.engines.llm.transformers import TransformersModel
 
     logger.info("%s: backend transformers for %s weights; not openvino: %s", spec.name, weights.kind, reason)
-    return LocalBackend(TransformersModel(spec, weights), "transformers")
+    return "transformers", TransformersModel(spec, weights)

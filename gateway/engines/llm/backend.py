@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.errors import GatewayError
@@ -35,9 +35,15 @@ class Backend(Protocol):
 
 
 class Tokenizer(Protocol):
-    """Text to token ids and back, as the weights define it, with the chat template that came with them."""
+    """Text to token ids and back, as the weights define it, with the chat template that came with them.
+
+    `tool_template` is a second template for conversations with tools, and `response_template` transformers' form of
+    saying how the model writes its answers, where there are such.
+    """
 
     template: str | None
+    tool_template: str | None
+    response_template: Mapping[str, Any] | None
     bos_token: str
     eos_token: str
 

@@ -10,6 +10,7 @@ from gateway.engines.llm.backend import Advance, TokenModel
 from gateway.engines.llm.choice_stream import ChoiceStream
 from gateway.engines.llm.context import output_budget
 from gateway.engines.llm.decoding import Decoding
+from gateway.engines.llm.options import Options
 from gateway.engines.llm.prompting import Prompter
 from gateway.engines.llm.sampling import sampling_of
 from gateway.errors import GatewayError, LoraUnsupported
@@ -31,11 +32,11 @@ class LocalBackend:
     `name` is that of the library, as operators know it.
     """
 
-    def __init__(self, model: TokenModel, name: str = "local") -> None:
+    def __init__(self, model: TokenModel, options: Options | None = None, name: str = "local") -> None:
         self.device = model.device
         self.description = f"{name} on {model.device}"
         self._model = model
-        self._prompter = Prompter(model.tokenizer)
+        self._prompter = Prompter(model.tokenizer, options)
         self._requests: dict[int, _Request] = {}
         self._choices: dict[int, ChoiceStream] = {}
         self._numbers = itertools.count()
@@ -56,6 +57,7 @@ class LocalBackend:
         decoding = Decoding(
             sampling=sampling_of(generation, budget),
             constraint=plan.constraint,
+            markers=plan.markers,
             adapter=generation.lora,
             salt=input.origin.account,
             logprobs=generation.logprobs,
@@ -65,7 +67,7 @@ class LocalBackend:
         self._requests[id] = _Request(Usage(prompt_tokens=len(plan.prompt.tokens)))
         try:
             for index in range(generation.n):
-                choice = ChoiceStream(id, index, self._model.tokenizer, plan.reader(), generation.stop)
+                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop)
                 seeded = replace(decoding.sampling, seed=decoding.sampling.seed + index)
                 stream = next(self._numbers)
                 self._model.add(stream, plan.prompt, replace(decoding, sampling=seeded))

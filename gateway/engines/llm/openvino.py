@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class OpenVinoTokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.template: str | None = tokenizer.get_original_chat_template() or None
+        self.tool_template: str | None = None
+        self.response_template: Mapping[str, Any] | None = None
         self.bos_token: str = tokenizer.get_bos_token()
         self.eos_token: str = tokenizer.get_eos_token()
         pad = tokenizer.get_pad_token_id()
