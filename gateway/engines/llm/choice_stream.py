@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.detokenize import Detokenizer
@@ -13,13 +14,26 @@ from gateway.tasks.pieces import TokenLogprob
 
 
 class ChoiceStream:
-    """The choice at `index` of `request`; `push` the tokens of a step, then `gain` what their text gives."""
+    """The choice at `index` of `request`; `push` the tokens of a step, then `gain` what their text gives.
 
-    def __init__(self, request: int, index: int, tokenizer: Tokenizer, reader: Reader, stop: Sequence[str]) -> None:
+    With `special` the names of special tokens are text like any other.
+    """
+
+    def __init__(
+        self,
+        request: int,
+        index: int,
+        tokenizer: Tokenizer,
+        reader: Reader,
+        stop: Sequence[str],
+        *,
+        special: bool = False,
+    ) -> None:
         self.request = request
         self.index = index
         self._tokenizer = tokenizer
-        self._detokenizer = Detokenizer(tokenizer.decode)
+        self.special = special
+        self._detokenizer = Detokenizer(partial(tokenizer.decode, special=special))
         self._reader = reader
         self._stops = Stops(stop)
 

@@ -64,6 +64,8 @@ class OpenVinoModel:
 
     device = "cpu"
     adapters: Collection[str] = ()
+    # Its grammars know the tokens by their names alone.
+    constrains_special_tokens = True
 
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         folder = converted(weights.path) if weights.kind == "gguf" and options.keep_converted else None
@@ -79,7 +81,6 @@ class OpenVinoModel:
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
         self._handles: dict[int, Any] = {}
-        self._unproven: set[int] = set()
         self._numbers = itertools.count()
         logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, self.window, room.cache_gib)
 
@@ -92,44 +93,27 @@ class OpenVinoModel:
         except RuntimeError as error:
             logger.error("the pipeline refused a request", exc_info=error)
             raise InferenceFailed from error
-        if decoding.constraint is not None:
-            self._unproven.add(id)
 
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """One pass of the pipeline over all streams."""
-        try:
-            self._pipeline.step()
-        except RuntimeError as error:
-            return self._expel(error)
+        self._pipeline.step()
         advances: list[tuple[int, Advance | GatewayError]] = []
         for id, handle in list(self._handles.items()):
             advance = _read(handle)
             if advance is None:
                 continue
             advances.append((id, advance))
-            self._unproven.discard(id)
             if isinstance(advance, GatewayError) or advance.finish_reason is not None:
                 del self._handles[id]
         return advances
 
     def drop(self, id: int) -> None:
         """Cancel a stream; the next pass frees its blocks, and the last one to leave is given that pass."""
-        self._unproven.discard(id)
         handle = self._handles.pop(id, None)
         if handle is not None:
             handle.cancel()
             if not self._handles:
                 self._pipeline.step()
-
-    def _expel(self, error: RuntimeError) -> list[tuple[int, GatewayError]]:
-        """A pass fails for all if one stream's grammar cannot be used: those whose grammars are new must leave."""
-        if not self._unproven:
-            raise error
-        logger.error("a pass failed; streams with new grammars are ended", exc_info=error)
-        culprits = list(self._unproven)
-        for id in culprits:
-            self.drop(id)
-        return [(id, InferenceFailed()) for id in culprits]
 
     def _generation(self, decoding: Decoding) -> Any:
         """The library's settings for one stream; raises `BadInput`."""

@@ -71,7 +71,7 @@ def object_rule(rules: Rules, shape: Shape, values: Mapping[str, str]) -> str:
     must = shape.must_write(list(values))
     # `first` begins an object whose first property is still to come, `later` goes on after another.
     first, later = EMPTY, EMPTY
-    for name, value in reversed(values.items()):
+    for name, value in reversed(list(values.items())):
         pair = f"{literal(json.dumps(name, ensure_ascii=False))} {COLON} {value}"
         written = f"{pair} {later}"
         first = rules.rule(written if name in must else f"{written} | {first}")

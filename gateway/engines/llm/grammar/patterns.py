@@ -93,7 +93,8 @@ class _Writer:
         if _is_group((operator, argument)):
             return f"({self.sequence(argument[3], times)})"
         if operator in (_ops.MAX_REPEAT, _ops.MIN_REPEAT):
-            return self._repeated(*argument, times)
+            least, most, inner = argument
+            return self._repeated(least, most, inner, times)
         raise Unsupported(self._where, "a regular expression with more than classes, groups, choices and counts")
 
     def _repeated(self, least: int, most: int, nodes: Sequence[Any], times: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # A state in which a model may write nearly any character costs milliseconds when a grammar is compiled, and
 # streams beside it wait meanwhile; others cost next to nothing.
@@ -89,11 +89,30 @@ def literal(text: str) -> str:
 
 def char_class(ranges: Sequence[tuple[int, int]]) -> str:
     """One character of these ranges of code points, both ends included."""
+    # In a range whose ends have different bytes but for the last, xgrammar takes for UTF-8 what is none.
     parts = (
         _escaped(chr(low), "[]^-") if low == high else f"{_escaped(chr(low), '[]^-')}-{_escaped(chr(high), '[]^-')}"
-        for low, high in ranges
+        for whole in ranges
+        for low, high in _aligned(*whole)
     )
     return f"[{''.join(parts)}]"
+
+
+def _aligned(low: int, high: int) -> Iterator[tuple[int, int]]:
+    """The range in parts whose UTF-8 has one length, and fixed bytes, then a range, then any (as in RE2)."""
+    cut = next((limit for limit in (0x7F, 0x7FF, 0xFFFF) if low <= limit < high), None)
+    for bits in (6, 12, 18):
+        rest = (1 << bits) - 1
+        if cut is None and low & ~rest != high & ~rest:
+            if low & rest:
+                cut = low | rest
+            elif high & rest != rest:
+                cut = (high & ~rest) - 1
+    if cut is None:
+        yield low, high
+    else:
+        yield from _aligned(low, cut)
+        yield from _aligned(cut + 1, high)
 
 
 def _escaped(character: str, special: str) -> str:

@@ -20,10 +20,25 @@ from gateway.engines.llm.grammar.patterns import matching_string
 from gateway.engines.llm.grammar.rules import EMPTY, Rules, Unsupported, literal
 from gateway.engines.llm.grammar.tree import Tree
 
-REFUSED = (
-    "not if then else dependentRequired dependentSchemas dependencies patternProperties propertyNames contains "
-    "minContains maxContains unevaluatedItems unevaluatedProperties additionalItems $dynamicRef $recursiveRef"
-).split()
+REFUSED = [
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "patternProperties",
+    "propertyNames",
+    "contains",
+    "minContains",
+    "maxContains",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "additionalItems",
+    "$dynamicRef",
+    "$recursiveRef",
+]
 _FAMILIES = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -202,8 +217,9 @@ class SchemaGrammar:
             raise Unsupported(f"{where}/format", f"the format '{str(format)[:40]}' is not supported")
         if pattern is not None and not isinstance(pattern, str):
             raise Unsupported(f"{where}/pattern", "'pattern' must be a regular expression")
-        name = "format" if pattern is None else "pattern"
-        return matching_string(self._rules, PATTERNS[format] if pattern is None else pattern, f"{where}/{name}")
+        if pattern is None:
+            return matching_string(self._rules, PATTERNS[str(format)], f"{where}/format")
+        return matching_string(self._rules, pattern, f"{where}/pattern")
 
     def _number(self, schema: Schema, where: str) -> str:
         is_integer = schema["type"] == "integer"
