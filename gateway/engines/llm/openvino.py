@@ -19,7 +19,7 @@ from gateway.engines.llm.constraint import Sequence as Parts
 from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
-from gateway.engines.llm.grammar import Unsupported, grammar_of
+from gateway.engines.llm.ebnf import Unsupported, grammar_of
 from gateway.engines.llm.openvino_setup import plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights

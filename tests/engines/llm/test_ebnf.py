@@ -14,8 +14,8 @@ from hypothesis import strategies as some
 from gateway.engines.llm import Engine, openvino
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Until
 from gateway.engines.llm.decoding import Decoding, Prompt
-from gateway.engines.llm.grammar import Unsupported, grammar_of
-from gateway.engines.llm.grammar.formats import PATTERNS
+from gateway.engines.llm.ebnf import Unsupported, grammar_of
+from gateway.engines.llm.ebnf.formats import PATTERNS
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, GatewayError
 from tests import tiny_gguf

@@ -11,34 +11,20 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from gateway.engines.llm.grammar import numbers, strings
-from gateway.engines.llm.grammar.disjoint import are_disjoint
-from gateway.engines.llm.grammar.formats import PATTERNS, WITHOUT_EFFECT
-from gateway.engines.llm.grammar.merging import ANNOTATIONS, Schema, merged, types_of
-from gateway.engines.llm.grammar.objects import Shape, free_object, object_rule
-from gateway.engines.llm.grammar.patterns import matching_string
-from gateway.engines.llm.grammar.rules import EMPTY, Rules, Unsupported, literal
-from gateway.engines.llm.grammar.tree import Tree
+from gateway.engines.llm.ebnf import numbers, strings
+from gateway.engines.llm.ebnf.disjoint import are_disjoint
+from gateway.engines.llm.ebnf.formats import PATTERNS, WITHOUT_EFFECT
+from gateway.engines.llm.ebnf.merging import ANNOTATIONS, Schema, merged, types_of
+from gateway.engines.llm.ebnf.objects import Shape, free_object, object_rule
+from gateway.engines.llm.ebnf.patterns import matching_string
+from gateway.engines.llm.ebnf.rules import EMPTY, Rules, Unsupported, literal
+from gateway.engines.llm.ebnf.tree import Tree
 
-REFUSED = [
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentRequired",
-    "dependentSchemas",
-    "dependencies",
-    "patternProperties",
-    "propertyNames",
-    "contains",
-    "minContains",
-    "maxContains",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "additionalItems",
-    "$dynamicRef",
-    "$recursiveRef",
-]
+REFUSED = (
+    *("not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies", "patternProperties"),
+    *("propertyNames", "contains", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties"),
+    *("additionalItems", "$dynamicRef", "$recursiveRef"),
+)
 _FAMILIES = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),

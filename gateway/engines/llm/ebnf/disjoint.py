@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.engines.llm.grammar.merging import Schema, types_of
+from gateway.engines.llm.ebnf.merging import Schema, types_of
 
 _TYPE_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 

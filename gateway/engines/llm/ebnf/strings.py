@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.engines.llm.grammar.rules import EMPTY, Rules, char_class, literal
+from gateway.engines.llm.ebnf.rules import EMPTY, Rules, char_class, literal
 
 QUOTE, BACKSLASH = ord('"'), ord("\\")
 # Written as what is allowed: what a negated class leaves over has bytes in it that are no UTF-8.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from gateway.engines.llm.grammar.merging import ANNOTATIONS, Schema, merged
-from gateway.engines.llm.grammar.rules import Unsupported
+from gateway.engines.llm.ebnf.merging import ANNOTATIONS, Schema, merged
+from gateway.engines.llm.ebnf.rules import Unsupported
 
 MAX_HOPS = 64
 

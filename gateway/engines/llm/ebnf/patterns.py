@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from gateway.engines.llm.grammar.rules import EMPTY, Rules, Unsupported, char_class, literal
-from gateway.engines.llm.grammar.strings import BACKSLASH, PLAIN, PLAIN_RANGES, QUOTE
+from gateway.engines.llm.ebnf.rules import EMPTY, Rules, Unsupported, char_class, literal
+from gateway.engines.llm.ebnf.strings import BACKSLASH, PLAIN, PLAIN_RANGES, QUOTE
 
 # Python's own parser of regular expressions: there is no public one, and it reads what JSON Schemas use.
 _parser, _ops = import_module("re._parser"), import_module("re._constants")

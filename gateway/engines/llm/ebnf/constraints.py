@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Until
-from gateway.engines.llm.grammar.rules import EMPTY, Rules, literal
-from gateway.engines.llm.grammar.schema import SchemaGrammar
+from gateway.engines.llm.ebnf.rules import EMPTY, Rules, literal
+from gateway.engines.llm.ebnf.schema import SchemaGrammar
 
 
 def grammar_of(constraint: Constraint) -> str:

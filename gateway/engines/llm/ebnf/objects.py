@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.engines.llm.grammar import strings
-from gateway.engines.llm.grammar.merging import Schema
-from gateway.engines.llm.grammar.rules import EMPTY, Rules, Unsupported, literal
+from gateway.engines.llm.ebnf import strings
+from gateway.engines.llm.ebnf.merging import Schema
+from gateway.engines.llm.ebnf.rules import EMPTY, Rules, Unsupported, literal
 
 COMMA, COLON = literal(","), literal(":")
 

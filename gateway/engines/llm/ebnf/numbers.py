@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from gateway.engines.llm.grammar.rules import Rules, Unsupported
+from gateway.engines.llm.ebnf.rules import Rules, Unsupported
 
 # What every decoder reads without loss.
 LARGEST = 10**15 - 1
