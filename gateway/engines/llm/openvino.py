@@ -14,12 +14,11 @@ from openvino_genai import GenerationFinishReason, GenerationStatus
 
 from gateway.config import ModelSpec
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
-from gateway.engines.llm.constraint import Choice, Constraint, Literal, Repeated
-from gateway.engines.llm.constraint import Sequence as Parts
+from gateway.engines.llm.constraint import Constraint
 from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
-from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.ebnf import Unsupported, grammar_of
+from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.openvino_setup import plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
@@ -152,16 +151,8 @@ def _structure(constraint: Constraint) -> Any:
     try:
         grammar = grammar_of(constraint)
     except Unsupported as reason:
-        field = "/tools" if _has_markup(constraint) else "/response_format/json_schema"
-        raise BadInput(f"'{field}' cannot be followed by the engine of this model: {reason}") from None
+        raise BadInput(f"'{reason.field}' cannot be followed by the engine of this model: {reason}") from None
     return openvino_genai.StructuredOutputConfig(grammar=grammar)
-
-
-def _has_markup(constraint: Constraint) -> bool:
-    """Whether there is text around the JSON, as there is around calls of tools."""
-    if isinstance(constraint, Parts):
-        return any(_has_markup(part) for part in constraint.parts)
-    return isinstance(constraint, Literal | Choice | Repeated)
 
 
 def _read(handle: Any) -> Advance | GatewayError | None:

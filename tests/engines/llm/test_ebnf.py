@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from gateway.engines.llm import Engine, openvino
-from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Until
+from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.ebnf import Unsupported, grammar_of
 from gateway.engines.llm.ebnf.formats import PATTERNS
@@ -204,7 +204,7 @@ def test_what_cannot_be_promised_is_refused_by_name(schema: dict[str, Any], reas
     [
         (Json({"not": {}}), "'/response_format/json_schema' cannot"),
         (Sequence((Until("</think>"), Json({"not": {}}))), "'/response_format/json_schema' cannot"),
-        (Sequence((Literal("<tool_call>"), Json({"not": {}}))), "'/tools' cannot"),
+        (Sequence((Literal("<tool_call>"), Json({"not": {}}, "/tools/0/parameters"))), "'/tools/0/parameters' cannot"),
     ],
 )
 def test_a_refusal_names_the_field_and_costs_no_work(engine: Engine, constraint: Constraint, field: str) -> None:
@@ -235,12 +235,16 @@ def written(engine: Engine, constraint: Constraint, seed: int, max_tokens: int =
 @pytest.mark.parametrize(
     ("constraint", "pattern"),
     [
-        (Literal('a "b"\n\\é🙌'), re.escape('a "b"\n\\é🙌')),
+        *((Literal(text), re.escape(text)) for text in ('a "b"\n\\é\x7f0🙌', "éa\u0600\x1f\t5")),
         (Sequence((Literal("<t>"), Json({"enum": [1, 2]}), Literal("</t>"))), r"<t>[12]</t>"),
         (Choice((Literal("yes"), Literal("no"))), "yes|no"),
         (Repeated(Literal("ab"), ", ", 3), "ab(, ab){0,2}"),
         (Repeated(Literal("ab"), most=2), "ab(ab)?"),
         (Sequence((Until("e"), Json({"type": "null"}))), r"(?s)[^e]*enull"),
+        (
+            Triggered("in", (Literal("in1"), Sequence((Literal("in"), Json({"const": 2}))))),
+            r"(?s)(((?!in).)*(in[12])?)*",
+        ),
         (Sequence((Until("in"), Literal("!"))), r"(?s)((?!in).)*in!"),
     ],
 )

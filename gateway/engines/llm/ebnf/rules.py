@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 # A state in which a model may write nearly any character costs milliseconds when a grammar is compiled, and
@@ -12,7 +13,12 @@ EMPTY = '""'
 
 
 class Unsupported(Exception):
-    """A schema asks for what cannot be promised; the text names the keyword, its place in the schema and the reason."""
+    """A schema asks for what cannot be promised; the text names the keyword, its place in the schema and the reason.
+
+    `field` is where the caller wrote the schema.
+    """
+
+    field = ""
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{reason} at '{where or '/'}'")
@@ -47,8 +53,8 @@ class Rules:
         return self._names[body]
 
     def either(self, options: Sequence[str]) -> str:
-        """One of the options."""
-        return options[0] if len(options) == 1 else self.rule(" | ".join(options))
+        """One of the options, as a rule."""
+        return self.rule(" | ".join(options))
 
     def spend(self, wide_states: int, where: str) -> None:
         """Take from the budget; raises `Unsupported` when it is spent."""
@@ -84,11 +90,13 @@ class Rules:
 
 def literal(text: str) -> str:
     """Exactly this text."""
-    return '"' + "".join(_escaped(character, '"') for character in text) + '"'
+    # xgrammar spells some characters in hexadecimal and then takes digits that follow for more of it: they are cut.
+    parts = [part for part in re.split(r"(?<=[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff])", text) if part] or [""]
+    return " ".join('"' + "".join(_escaped(character, '"') for character in part) + '"' for part in parts)
 
 
 def char_class(ranges: Sequence[tuple[int, int]]) -> str:
-    """One character of these ranges of code points, both ends included."""
+    """One character of these ranges of code points, in ascending order, both ends included."""
     # In a range whose ends have different bytes but for the last, xgrammar takes for UTF-8 what is none.
     parts = (
         _escaped(chr(low), "[]^-") if low == high else f"{_escaped(chr(low), '[]^-')}-{_escaped(chr(high), '[]^-')}"
@@ -120,5 +128,4 @@ def _escaped(character: str, special: str) -> str:
         return f"\\{character}"
     if " " <= character <= "~":
         return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return f"\\U{ord(character):08x}"
