@@ -63,6 +63,8 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     """Why OpenVINO is not for this row, if it is not."""
     if weights.kind == "safetensors":
         return "it reads GGUF and its own form, not safetensors"
+    if spec.loras:
+        return "the row has LoRA adapters, which OpenVINO applies to all streams or none"
     if spec.device.startswith("cuda"):
         return f"device is {spec.device}"
     if importlib.util.find_spec("openvino_genai") is None:

@@ -14,6 +14,7 @@ from gateway.engines.llm.prompting import Prompter
 from gateway.engines.llm.sampling import sampling_of
 from gateway.errors import GatewayError, LoraUnsupported
 from gateway.tasks import Piece, Usage
+from gateway.tasks.finetunes import finetune_id
 from gateway.tasks.generation import GenerationInput
 
 
@@ -39,14 +40,13 @@ class LocalBackend:
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `BadInput`, `ContextExceeded` or `LoraUnsupported` before any work."""
         generation = input.generation()
-        if generation.lora is not None and generation.lora not in self._model.adapters:
-            raise LoraUnsupported("'/lora' is not the name of a fine-tune of this model")
+        adapter = self._adapter(generation.lora)
         plan = self._prompter.plan(generation)
         budget = output_budget(len(plan.prompt.tokens), generation, self._model.window)
         decoding = Decoding(
             sampling=sampling_of(generation, budget),
             constraint=plan.constraint,
-            adapter=generation.lora,
+            adapter=adapter,
             salt=input.origin.account,
             logprobs=generation.logprobs,
             logit_bias=generation.logit_bias,
@@ -98,6 +98,15 @@ class LocalBackend:
         for stream in request.streams if request is not None else ():
             del self._choices[stream]
             self._model.drop(stream)
+
+    def _adapter(self, asked: str | None) -> str | None:
+        """The adapter of that name or id; raises `LoraUnsupported` if there is none."""
+        if asked is None:
+            return None
+        for name in self._model.adapters:
+            if asked in (name, finetune_id(name)):
+                return name
+        raise LoraUnsupported("'/lora' is neither the name nor the id of a fine-tune of this model")
 
     def _fail(self, stream: int, error: GatewayError) -> Iterable[tuple[int, GatewayError]]:
         """A choice that fails fails its request."""
