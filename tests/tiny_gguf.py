@@ -1,15 +1,12 @@
-"""Makes a real GGUF with random weights, which OpenVINO reads, and LoRA adapters for it, offline."""
+"""Makes a real GGUF with random weights, which OpenVINO reads, offline."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
-from safetensors.numpy import save_file
 from tokenizers import pre_tokenizers
 
 HIDDEN, HEADS, LAYERS, INNER, WINDOW = 64, 4, 2, 128, 2048
@@ -19,11 +16,10 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-PROJECTIONS = {"q_proj": "attn_q", "v_proj": "attn_v"}
 
 
-def chat_gguf(file: Path, changes: Mapping[str, np.ndarray] | None = None, seed: int = 0) -> Path:
-    """A llama with a byte-level tokenizer; `changes` are added to the weights of those tensors."""
+def chat_gguf(file: Path) -> Path:
+    """A llama with a byte-level tokenizer, a few merges and three special tokens."""
     tokens = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES)]
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_context_length(WINDOW)
@@ -49,8 +45,8 @@ def chat_gguf(file: Path, changes: Mapping[str, np.ndarray] | None = None, seed:
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
-    for name, values in tensors(len(tokens), seed).items():
-        writer.add_tensor(name, values + changes[name] if changes and name in changes else values)
+    for name, values in _tensors(len(tokens)).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -58,9 +54,9 @@ def chat_gguf(file: Path, changes: Mapping[str, np.ndarray] | None = None, seed:
     return file
 
 
-def tensors(vocabulary: int, seed: int) -> dict[str, Any]:
+def _tensors(vocabulary: int) -> dict[str, Any]:
     """Random weights by their names in a GGUF; matrices are [output, input]."""
-    chance = np.random.default_rng(seed)
+    chance = np.random.default_rng(0)
 
     def matrix(rows: int, columns: int) -> np.ndarray:
         return (chance.standard_normal((rows, columns)) * 0.2).astype(np.float16)
@@ -78,19 +74,3 @@ def tensors(vocabulary: int, seed: int) -> dict[str, Any]:
         "output_norm.weight": np.ones(HIDDEN, dtype=np.float32),
         "output.weight": matrix(vocabulary, HIDDEN),
     }
-
-
-def lora(folder: Path, seed: int = 0, rank: int = 4, scale: float = 1.0) -> Path:
-    """A LoRA adapter for the attention of `chat_gguf`, in the layout that peft writes."""
-    chance = np.random.default_rng(seed)
-    weights: dict[str, Any] = {}
-    for layer in range(LAYERS):
-        for name in PROJECTIONS:
-            stem = f"base_model.model.model.layers.{layer}.self_attn.{name}"
-            weights[f"{stem}.lora_A.weight"] = chance.standard_normal((rank, HIDDEN)).astype(np.float32) * scale
-            weights[f"{stem}.lora_B.weight"] = chance.standard_normal((HIDDEN, rank)).astype(np.float32) * scale
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(weights, folder / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": list(PROJECTIONS)}
-    (folder / "adapter_config.json").write_text(json.dumps({**config, "model_type": "llama", "bias": "none"}))
-    return folder

@@ -58,7 +58,8 @@ class OpenVinoModel:
     """A `TokenModel` over one pipeline.
 
     With the same seed a request gives the same tokens again; beside other streams rounding may differ, and with
-    it a close choice; `batch_invariant` makes that rare.
+    it a close choice; `batch_invariant` makes that rare. How much of a prompt was found in the prefix cache the
+    library does not tell, so `cached_tokens` stays 0.
     """
 
     device = "cpu"
@@ -79,7 +80,8 @@ class OpenVinoModel:
         self.window = _uncut(self.tokenizer, room.window)
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
-        self._handles: dict[int, Any] = {}
+        # With each handle, whether its probabilities are wanted.
+        self._handles: dict[int, tuple[Any, bool]] = {}
         self._numbers = itertools.count()
         logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, self.window, room.cache_gib)
 
@@ -88,17 +90,18 @@ class OpenVinoModel:
         generation = self._generation(decoding)
         ids = openvino.Tensor(np.array([prompt.tokens], dtype=np.int64))
         try:
-            self._handles[id] = self._pipeline.add_request(next(self._numbers), ids, generation)
+            handle = self._pipeline.add_request(next(self._numbers), ids, generation)
         except RuntimeError as error:
             logger.error("the pipeline refused a request", exc_info=error)
             raise InferenceFailed from error
+        self._handles[id] = handle, decoding.logprobs is not None
 
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """One pass of the pipeline over all streams."""
         self._pipeline.step()
         advances: list[tuple[int, Advance | GatewayError]] = []
-        for id, handle in list(self._handles.items()):
-            advance = _read(handle)
+        for id, (handle, reports) in list(self._handles.items()):
+            advance = _read(handle, reports=reports)
             if advance is None:
                 continue
             advances.append((id, advance))
@@ -108,9 +111,9 @@ class OpenVinoModel:
 
     def drop(self, id: int) -> None:
         """Cancel a stream; the next pass frees its blocks, and the last one to leave is given that pass."""
-        handle = self._handles.pop(id, None)
-        if handle is not None:
-            handle.cancel()
+        known = self._handles.pop(id, None)
+        if known is not None:
+            known[0].cancel()
             if not self._handles:
                 self._pipeline.step()
 
@@ -121,6 +124,7 @@ class OpenVinoModel:
         if decoding.logprobs:
             raise BadInput("'/top_logprobs' must be 0: the engine of this model reports the chosen tokens only")
         sampling = decoding.sampling
+        endless = decoding.ignore_eos and decoding.constraint is None
         chosen: dict[str, Any] = {}
         if not sampling.greedy:
             chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
@@ -131,8 +135,9 @@ class OpenVinoModel:
             chosen["structured_output_config"] = _structure(decoding.constraint)
         return openvino_genai.GenerationConfig(
             max_new_tokens=sampling.max_tokens,
-            stop_token_ids=self._ends,
-            ignore_eos=decoding.ignore_eos,
+            # What a constraint allows ends; behind its end nothing constrains.
+            stop_token_ids=set() if endless else self._ends,
+            ignore_eos=endless,
             repetition_penalty=sampling.repetition_penalty,
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
@@ -155,18 +160,18 @@ def _structure(constraint: Constraint) -> Any:
     return openvino_genai.StructuredOutputConfig(grammar=grammar)
 
 
-def _read(handle: Any) -> Advance | GatewayError | None:
+def _read(handle: Any, *, reports: bool) -> Advance | GatewayError | None:
     tokens: list[int] = []
-    reports: list[TokenReport] = []
+    told: list[TokenReport] = []
     reason = None
     while handle.can_read():
         for output in handle.read().values():
             tokens += output.generated_ids
-            # Without `logprobs` the list has as many zeros, which cost more to wrap than they are worth.
-            reports += map(TokenReport, output.generated_ids, output.generated_log_probs)
+            if reports:
+                told += map(TokenReport, output.generated_ids, output.generated_log_probs)
             reason = REASONS.get(output.finish_reason, reason)
     if tokens or reason:
-        return Advance(tokens, reason, reports=reports)
+        return Advance(tokens, reason, reports=told)
     if handle.get_status() == GenerationStatus.IGNORED:
         return Overloaded("the model's memory for keys and values is full")
     return None
