@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config import ModelSpec
-from gateway.weights.errors import WeightsRefused
+from gateway.weights.errors import WeightsMissing, WeightsRefused
 
 if TYPE_CHECKING:
     from gateway.weights.store import Store
@@ -29,7 +29,12 @@ def with_local_adapters(spec: ModelSpec, store: Store) -> ModelSpec:
     """The row with its adapters as `file:` folders on this machine; raises as `Store.path` and `check_adapter` do."""
     found: dict[str, str] = {}
     for name, row in zip(spec.loras, adapter_rows(spec), strict=True):
-        folder = store.path(row)
+        try:
+            folder = store.path(row)
+        except WeightsMissing:
+            raise WeightsMissing(
+                f"the LoRA adapter {name} of {spec.name} is not on this machine: run `gateway models pull {spec.name}`"
+            ) from None
         check_adapter(row.name, folder)
         found[name] = f"file:{folder}"
     return spec.model_copy(update={"loras": found})

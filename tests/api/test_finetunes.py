@@ -93,3 +93,23 @@ async def test_prompts_share_work_only_where_all_callers_are_one(
 ) -> None:
     app = create_app(Settings(home=tmp_path, **settings), [ModelSpec.model_validate(ROW | {"name": "@cf/x"} | row)])
     assert app.state.gateway.registry.get("@cf/x").spec.prefix_cache == decided
+
+
+async def test_a_worker_is_given_the_adapters_of_its_row(tmp_path: Path) -> None:
+    folder = tmp_path / "tune"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    row = {
+        "name": "@cf/tells",
+        "task": "text-classification",
+        "engine": "tests.fixtures.engines.tells_adapters:Engine",
+        "loras": {"tune": f"file:{folder}"},
+    }
+    app = create_app(Settings(home=tmp_path, grace_s=0.0), [ModelSpec.model_validate(row)])
+    async with app.router.lifespan_context(app), client_of(app, headers=BEARER, timeout=60) as client:
+        refused = await client.post(f"{AI}/run/@cf/tells", json={"text": "x"})
+        assert refused.status_code == 503
+        assert "there is no adapter_config.json" in refused.json()["errors"][0]["message"]
+        (folder / "adapter_config.json").write_text('{"r": 8}')
+        told = await client.post(f"{AI}/run/@cf/tells", json={"text": "x"})
+    assert told.json()["result"] == [{"label": f"tune=file:{folder}", "score": 1.0}]

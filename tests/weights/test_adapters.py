@@ -39,7 +39,7 @@ def test_a_pull_brings_the_adapters_and_the_row_says_where_they_are(store: Store
     site.add_repository("org/tune", {**files, "README.md": b"not needed"})
     local = adapter(tmp_path / "own")
     spec = row(base(tmp_path / "base"), loras={"tune": "hf:org/tune@main", "own": f"file:{local}"})
-    with pytest.raises(WeightsMissing, match=r"\(loras.tune\)"):
+    with pytest.raises(WeightsMissing, match=r"adapter tune of @local/tiny .*pull @local/tiny`"):
         store.resolved(spec)
     store.pull(spec, Silent())
     found = store.resolved(spec).loras
