@@ -33,6 +33,8 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
     metrics = Metrics()
     if settings.offline:
         refuse_outbound(specs)
+    keys = Keyring.of(settings)
+    specs = [_settled(spec, alone=not keys.has_keys() or len(settings.accounts) == 1) for spec in specs]
     nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
     registry = Registry(specs, Means(store, nursery, metrics))
@@ -53,9 +55,16 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
         settings=settings,
         registry=registry,
         metrics=metrics,
-        keys=Keyring.of(settings),
+        keys=keys,
         presence=Presence(store, specs),
         batches=batches,
     )
     install(app, state)
     return app
+
+
+def _settled(spec: ModelSpec, *, alone: bool) -> ModelSpec:
+    """The row with `prefix_cache: auto` decided: `alone` says that all callers are one tenant."""
+    if spec.prefix_cache != "auto":
+        return spec
+    return spec.model_copy(update={"prefix_cache": "shared" if alone else "account"})

@@ -32,6 +32,9 @@ class Weights(Protocol):
     def path(self, spec: ModelSpec) -> Path:
         """The folder or file to load; raises `ModelUnavailable` that says what to run."""
 
+    def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row with its adapters as folders on this machine; raises as `path` does."""
+
 
 @dataclass(frozen=True)
 class Means:
@@ -112,6 +115,8 @@ class Keeper:
         try:
             try:
                 files = await asyncio.to_thread(self._means.weights.path, self.spec) if self.spec.source else Path()
+                if self.spec.loras:
+                    worker.spec = await asyncio.to_thread(self._means.weights.resolved, self.spec)
             except GatewayError as error:
                 await self._load_failed(error, delay_s=5.0 if self.spec.preload else 0.0)
                 return

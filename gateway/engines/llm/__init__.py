@@ -70,7 +70,7 @@ def _local(spec: ModelSpec, files: Path) -> Backend:
 
 
 def _load(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, TokenModel]:
-    """The library's name and the weights, loaded by it; `auto` takes OpenVINO where it can and transformers where it cannot."""
+    """The library's name and the weights, loaded by it; `auto` takes OpenVINO where it can, transformers elsewhere."""
     obstacle = _obstacle(spec, weights)
     if options.backend == "openvino" or (options.backend == "auto" and obstacle is None):
         if obstacle is not None:
@@ -90,6 +90,8 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     """Why OpenVINO is not for this row, if it is not."""
     if weights.kind == "safetensors":
         return "it reads GGUF and its own form, not safetensors"
+    if spec.loras:
+        return "the row has LoRA adapters, which OpenVINO applies to all streams or none"
     if spec.device.startswith("cuda"):
         return f"device is {spec.device}"
     if importlib.util.find_spec("openvino_genai") is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.detokenize import Detokenizer
@@ -15,14 +16,18 @@ from gateway.tasks.pieces import TokenLogprob
 class ChoiceStream:
     """The choice at `index` of `request`; `push` the tokens of a step, then `gain` what their text gives.
 
-    Special tokens have no text but for the plan's markers, which its reader wants to see.
+    Special tokens have no text but for the plan's markers, which its reader wants to see. With `special` the names of
+    all of them are text like any other.
     """
 
-    def __init__(self, request: int, index: int, tokenizer: Tokenizer, plan: Plan, stop: Sequence[str]) -> None:
+    def __init__(
+        self, request: int, index: int, tokenizer: Tokenizer, plan: Plan, stop: Sequence[str], *, special: bool = False
+    ) -> None:
         self.request = request
         self.index = index
+        self.special = special
         self._tokenizer = tokenizer
-        self._decode = tokenizer.decode
+        self._decode = partial(tokenizer.decode, special=special)
         self._detokenizer = Detokenizer(self._decode)
         self._markers = plan.markers
         self._marked = ""

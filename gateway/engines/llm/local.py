@@ -15,6 +15,7 @@ from gateway.engines.llm.prompting import Prompter
 from gateway.engines.llm.sampling import sampling_of
 from gateway.errors import GatewayError, LoraUnsupported
 from gateway.tasks import Piece, Usage
+from gateway.tasks.finetunes import finetune_id
 from gateway.tasks.generation import GenerationInput
 
 
@@ -50,24 +51,24 @@ class LocalBackend:
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `BadInput`, `ContextExceeded` or `LoraUnsupported` before any work."""
         generation = input.generation()
-        if generation.lora is not None and generation.lora not in self._model.adapters:
-            raise LoraUnsupported("'/lora' is not the name of a fine-tune of this model")
+        adapter = self._adapter(generation.lora)
         plan = self._prompter.plan(generation)
         budget = output_budget(len(plan.prompt.tokens), generation, self._model.window)
         decoding = Decoding(
             sampling=sampling_of(generation, budget),
             constraint=plan.constraint,
             markers=plan.markers,
-            adapter=generation.lora,
+            adapter=adapter,
             salt=input.origin.account,
             logprobs=generation.logprobs,
             logit_bias=generation.logit_bias,
             ignore_eos=generation.ignore_eos,
         )
+        special = plan.constraint is not None and self._model.constrains_special_tokens
         self._requests[id] = _Request(Usage(prompt_tokens=len(plan.prompt.tokens)))
         try:
             for index in range(generation.n):
-                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop)
+                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop, special=special)
                 seeded = replace(decoding.sampling, seed=decoding.sampling.seed + index)
                 stream = next(self._numbers)
                 self._model.add(stream, plan.prompt, replace(decoding, sampling=seeded))
@@ -86,11 +87,22 @@ class LocalBackend:
                 pieces += self._fail(stream, advance)
             elif stream in self._choices:
                 advances.append((stream, advance))
-        windows = [self._choices[stream].push(advance) for stream, advance in advances if stream in self._choices]
-        texts = self._model.tokenizer.decode(windows) if windows else []
-        for (stream, advance), text in zip(advances, texts, strict=True):
-            pieces += self._gain(stream, advance, text)
+        advances = [(stream, advance) for stream, advance in advances if stream in self._choices]
+        windows = {stream: self._choices[stream].push(advance) for stream, advance in advances}
+        texts = self._texts(windows)
+        for stream, advance in advances:
+            pieces += self._gain(stream, advance, texts[stream])
         return pieces
+
+    def _texts(self, windows: dict[int, list[int]]) -> dict[int, str]:
+        """The text of each stream's tokens, with special tokens where they are part of it."""
+        texts: dict[int, str] = {}
+        for special in (False, True):
+            streams = [stream for stream in windows if self._choices[stream].special is special]
+            if streams:
+                rows = [windows[stream] for stream in streams]
+                texts |= zip(streams, self._model.tokenizer.decode(rows, special=special), strict=True)
+        return texts
 
     def drop(self, id: int) -> Usage | None:
         """Forget a request and all its streams; what it has cost."""
@@ -101,6 +113,15 @@ class LocalBackend:
             del self._choices[stream]
             self._model.drop(stream)
         return request.usage
+
+    def _adapter(self, asked: str | None) -> str | None:
+        """The adapter of that name or id; raises `LoraUnsupported` if there is none."""
+        if asked is None:
+            return None
+        for name in self._model.adapters:
+            if asked in (name, finetune_id(name)):
+                return name
+        raise LoraUnsupported("'/lora' is neither the name nor the id of a fine-tune of this model")
 
     def _fail(self, stream: int, error: GatewayError) -> Iterable[tuple[int, GatewayError]]:
         """A choice that fails fails its request."""
