@@ -15,9 +15,13 @@ class Literal:
 
 @dataclass(frozen=True)
 class Json:
-    """JSON of a value that `schema` describes (JSON Schema, checked by gateway/tasks/json_schema.py)."""
+    """JSON of a value that `schema` describes (JSON Schema, checked by gateway/tasks/json_schema.py).
+
+    `field` is where the caller wrote it, for the error if it cannot be held to.
+    """
 
     schema: dict[str, Any]
+    field: str = "/response_format/json_schema"
 
 
 @dataclass(frozen=True)

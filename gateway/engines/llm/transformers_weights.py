@@ -10,7 +10,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from gateway.config import ConfigError, ModelSpec
-from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.weights import Weights
 
 
@@ -18,7 +17,7 @@ class TransformersTokenizer:
     """The tokenizer that comes with the weights."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+        self.library = self._tokenizer = tokenizer
         self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
         self.bos_token: str = tokenizer.bos_token or ""
         self.eos_token: str = tokenizer.eos_token or ""
@@ -41,7 +40,7 @@ class Loaded:
     """A model ready to run. `window` is in tokens; `ends` are the tokens that end a turn."""
 
     model: Any
-    tokenizer: Tokenizer
+    tokenizer: TransformersTokenizer
     window: int
     ends: frozenset[int]
 

@@ -132,7 +132,7 @@ def test_nothing_is_kept_of_streams_that_left(llama: Engine) -> None:
     conversation.step()
     for number in dropped:
         llama.drop(number)
-    assert (model._waiting, model._running, model._batches) == ({}, {}, [])
+    assert (model._waiting, model._streams, model._batches) == ({}, {}, [])
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 17])
