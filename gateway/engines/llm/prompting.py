@@ -9,6 +9,7 @@ from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.constraint import Constraint, Json
 from gateway.engines.llm.decoding import Prompt
 from gateway.engines.llm.output import PlainReader, Reader
+from gateway.engines.llm.pictures import encode, gathered
 from gateway.engines.llm.template import ChatTemplate
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
@@ -37,19 +38,20 @@ class Prompter:
 
     def plan(self, generation: Generation) -> Plan:
         """The plan for one request; raises `BadInput` if the model cannot be asked that."""
-        prompt = Prompt(self._tokens(generation))
+        prompt = self._prompt(generation)
         if not prompt.tokens:
             raise BadInput("'/prompt' has no tokens")
         schema = generation.format.schema
         return Plan(prompt, None if schema is None else Json(schema), PlainReader)
 
-    def _tokens(self, generation: Generation) -> list[int]:
-        messages = generation.messages or (Message(role="user", content=generation.prompt),)
+    def _prompt(self, generation: Generation) -> Prompt:
+        shown, pictures = gathered(generation, self._tokenizer)
+        messages = shown.messages or (Message(role="user", content=generation.prompt),)
         if not generation.raw and self._template is not None:
-            return self._tokenizer.encode(self._template.render(messages), add_special_tokens=False)
+            return encode(self._tokenizer, self._template.render(messages), pictures, add_special_tokens=False)
         if not generation.raw and generation.messages:
             raise BadInput("this model has no chat template for '/messages': send '/prompt', or '/raw' true")
         text = "\n".join(message.text() for message in messages)
         bos = self._tokenizer.bos_token
         opened = bool(bos) and text.startswith(bos)
-        return self._tokenizer.encode(text, add_special_tokens=not opened)
+        return encode(self._tokenizer, text, pictures, add_special_tokens=not opened)

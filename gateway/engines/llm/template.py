@@ -14,6 +14,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from gateway.engines.llm.pictures import content
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 
@@ -62,10 +63,11 @@ class ChatTemplate:
     def __init__(self, source: str, **tokens: str) -> None:
         self._template = _environment().from_string(source)
         self._tokens = tokens
+        self._in_parts = self._takes_parts_only()
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt that asks the model for the next assistant turn; raises `BadInput` naming `/messages`."""
-        turns = [{"role": message.role, "content": message.text()} for message in messages]
+        turns = [{"role": one.role, "content": content(one, in_parts=self._in_parts)} for one in messages]
         try:
             return _join(self._template.generate(messages=turns, add_generation_prompt=True, **self._tokens))
         except Refused as refusal:
@@ -75,6 +77,20 @@ class ChatTemplate:
         except Exception as error:
             logger.info("chat template failed", exc_info=error)
             raise BadInput("the model's chat template cannot render '/messages'") from None
+
+    def _takes_parts_only(self) -> bool:
+        """Whether a text that is not in parts is lost, as it is by the templates of some models that see."""
+        said = "as it stands"
+        try:
+            return said not in _join(self._template.generate(messages=[_turn(said)], **self._tokens)) and said in _join(
+                self._template.generate(messages=[_turn([{"type": "text", "text": said}])], **self._tokens)
+            )
+        except Exception:  # it will say so of real messages
+            return False
+
+
+def _turn(said: Any) -> dict[str, Any]:
+    return {"role": "user", "content": said}
 
 
 def _join(chunks: Iterable[str]) -> str:

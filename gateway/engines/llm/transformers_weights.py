@@ -1,4 +1,4 @@
-"""Loads a causal language model and its tokenizer with transformers, from local files only; generates nothing."""
+"""Loads a language model, its tokenizer and its sight with transformers, from local files only; generates nothing."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    GgufConfig,
+)
 
 from gateway.config import ConfigError, ModelSpec
+from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.pictures import Picture
+from gateway.engines.llm.sight import Sight, load_sight
 from gateway.engines.llm.weights import Weights
 
 
 class TransformersTokenizer:
     """The tokenizer that comes with the weights."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, template: str | None = None) -> None:
         self.library = self._tokenizer = tokenizer
-        self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        own: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        self.template = template or own
         self.bos_token: str = tokenizer.bos_token or ""
         self.eos_token: str = tokenizer.eos_token or ""
 
@@ -35,6 +46,18 @@ class TransformersTokenizer:
         return texts
 
 
+class SightedTokenizer(TransformersTokenizer):
+    """The tokenizer of a model that takes pictures as well (`Sighted`)."""
+
+    def __init__(self, tokenizer: Any, sight: Sight) -> None:
+        super().__init__(tokenizer, sight.template)
+        self._sight = sight
+
+    def encode_with_pictures(self, text: str, pictures: Sequence[Picture], *, add_special_tokens: bool) -> Prompt:
+        """The prompt of a text and its pictures."""
+        return self._sight.encode(text, pictures, add_special_tokens=add_special_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A model ready to run. `window` is in tokens; `ends` are the tokens that end a turn."""
@@ -46,7 +69,7 @@ class Loaded:
 
 
 def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> Loaded:
-    """Read the weights; no code from their folder runs and no pickle is read.
+    """Read the weights, with the sight of a model that has one; no code from their folder runs and no pickle is read.
 
     Raises `ConfigError` if neither the weights nor the row say how long the window is.
     """
@@ -59,9 +82,13 @@ def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> 
         # Left packed, the weights are multiplied by kernels that the library would fetch from a hub.
         unpack["quantization_config"] = GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **where, **unpack)
-    window = _window(spec, model.config)
-    return Loaded(model.to(device).eval(), TransformersTokenizer(tokenizer), window, _ends(model, tokenizer))
+    config = AutoConfig.from_pretrained(folder, **where)
+    sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
+    kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+    model: Any = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, **where, **unpack)
+    sight = load_sight(folder, config) if sees else None
+    ours = TransformersTokenizer(tokenizer) if sight is None else SightedTokenizer(tokenizer, sight)
+    return Loaded(model.to(device).eval(), ours, _window(spec, model.config), _ends(model, tokenizer))
 
 
 def _window(spec: ModelSpec, config: Any) -> int:
