@@ -3,6 +3,8 @@
 from gateway.tasks import (
     embedding_forms,
     image_classification,
+    image_to_text,
+    moondream,
     multimodal_embeddings,
     object_detection,
     reranking,
@@ -33,6 +35,9 @@ TASKS = Registry(
         text_to_speech.MELOTTS,
         text_to_speech.AURA,
         image_classification.TASK,
+        image_to_text.TASK,
+        moondream.MOONDREAM,
+        image_to_text.WITH_TEXT,
         object_detection.TASK,
         multimodal_embeddings.TASK,
     ]

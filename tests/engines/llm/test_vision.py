@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
-from transformers import (
-    AutoModelForImageTextToText,
-    Gemma3Processor,
-    Idefics3Processor,
-    LlavaProcessor,
-    MllamaProcessor,
-)
 
 from gateway.engines.llm import Engine
 from gateway.engines.llm.pictures import MAX_PICTURES
 from gateway.errors import BadInput
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, Told, ask, load
+from tests.seeing import direct, shown, uri
 from tests.tiny_vision import picture
 
-PROCESSORS = {
-    "llava": LlavaProcessor,
-    "idefics3": Idefics3Processor,
-    "gemma3": Gemma3Processor,
-    "mllama": MllamaProcessor,
-}
 SHOWN = [picture(60, 40, 1), picture(33, 70, 2, kind="JPEG"), picture(64, 64, 3, kind="WEBP")]
 
 
@@ -55,56 +41,6 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return load(tiny_seers.seer(tmp_path_factory.mktemp("llava")), dtype="float32")
 
 
-def uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode()
-
-
-def shown(*parts: bytes | str, role: str = "user") -> dict[str, Any]:
-    """A message of pictures and words."""
-    content = [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image_url", "image_url": {"url": uri(part)}}
-        for part in parts
-    ]
-    return {"role": role, "content": content}
-
-
-def direct(seer: Seer, messages: list[dict[str, Any]], files: list[bytes], seed: int, max_tokens: int) -> str:
-    """What the library itself answers, sampled with that seed."""
-    images = [Image.open(io.BytesIO(data)).convert("RGB") for data in files]
-    known = tiny_seers.KINDS[seer.kind]
-    tokenizer = known.tokenizer()
-    tokenizer = type(tokenizer).from_pretrained(seer.files)
-    plain = [
-        {"role": message["role"], "content": [{**part, "type": part["type"].removesuffix("_url")} for part in parts]}
-        for message in messages
-        for parts in [message["content"]]
-    ]
-    text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
-    if seer.kind == "qwen2_5_vl":
-        inputs = qwen_inputs(tokenizer, known.images, text, images)
-    else:
-        processor = PROCESSORS[seer.kind](image_processor=known.images, tokenizer=tokenizer, **known.settings)
-        inputs = processor(text=[text], images=[images], add_special_tokens=False, return_tensors="pt")
-    model = AutoModelForImageTextToText.from_pretrained(seer.files, dtype=torch.float32)
-    torch.manual_seed(seed)
-    output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=True, top_k=0)
-    start = inputs["input_ids"].shape[1]
-    return str(tokenizer.decode(output[0, start:], skip_special_tokens=True)).rstrip("\ufffd")
-
-
-def qwen_inputs(tokenizer: Any, images: Any, text: str, pictures: list[Image.Image]) -> dict[str, Any]:
-    """Placeholders as many as each picture has merged patches; the library's class needs torchvision for videos."""
-    found = images(images=pictures, return_tensors="pt")
-    before, *rest = text.split("<|image_pad|>")
-    counts = (found["image_grid_thw"].prod(-1) // 4).tolist()
-    spread = before + "".join("<|image_pad|>" * n + part for n, part in zip(counts, rest, strict=True))
-    inputs = tokenizer(spread, add_special_tokens=False, return_tensors="pt")
-    kinds = (inputs["input_ids"] == tokenizer.convert_tokens_to_ids("<|image_pad|>")).int()
-    return {**inputs, **found, "mm_token_type_ids": kinds}
-
-
 CONVERSATIONS: list[list[dict[str, Any]]] = [
     [shown(SHOWN[0], "What is it?")],
     [shown("First ", SHOWN[1], " and then ", SHOWN[2])],
@@ -119,7 +55,7 @@ def test_answers_equal_the_librarys_alone_and_in_company(seer: Seer) -> None:
         for i, messages in enumerate(CONVERSATIONS)
     ]
     expected = [
-        direct(seer, messages, files, 5 + i, 12 + 6 * i)
+        direct(seer.kind, seer.files, messages, files, 5 + i, 12 + 6 * i)
         for i, (messages, files) in enumerate(zip(CONVERSATIONS, FILES, strict=True))
     ]
     blind = {"prompt": "no picture at all", "temperature": 1, "seed": 3, "max_tokens": 25}
