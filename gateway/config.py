@@ -87,6 +87,10 @@ class ModelSpec(Frozen):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; default: all cores")
     context_window: int | None = Field(None, ge=1, description="tokens; default: what the weights say")
+    loras: dict[str, str] = Field(default_factory=dict, description="sources of LoRA adapters, by their names")
+    prefix_cache: Literal["auto", "account", "shared", "off"] = Field(
+        "auto", description="whose prompts may share work: an account's own (auto, account), everyone's, nobody's"
+    )
     max_batch_items: int = Field(32, ge=1, le=4096)
     max_batch_tokens: int = Field(16384, ge=1, description="rows x longest row, in the task's unit of length")
     max_streams: int = Field(64, ge=1, description="requests inside one streaming replica at once")

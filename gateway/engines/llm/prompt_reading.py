@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.prefix_cache import Prefix
 from gateway.engines.llm.rows import Forward, Rows
 
 # What a model with attention from text to pictures (Mllama) must be given at each further token as well.
@@ -35,6 +36,11 @@ class PromptReading:
     def left(self) -> int:
         """How many tokens are still to be read."""
         return self._tokens.shape[1] - self.read
+
+    def resume(self, prefix: Prefix) -> None:
+        """Begin after what is known already."""
+        prefix.fill(self.cache)
+        self.read = prefix.tokens
 
     def advance(self, most: int, forward: Forward) -> torch.Tensor | None:
         """Read `most` tokens, or all if there are pictures among them; the logits [1, vocabulary] after the last."""

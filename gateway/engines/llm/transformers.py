@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
-from gateway.config import ModelSpec
+from gateway.config import MIB, ModelSpec
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.grammar import Grammars
+from gateway.engines.llm.options import Options
+from gateway.engines.llm.prefix_cache import PrefixCache
 from gateway.engines.llm.prompt_reading import PromptReading
 from gateway.engines.llm.row_choice import choose
 from gateway.engines.llm.rows import Rows
@@ -52,7 +54,7 @@ class TransformersModel:
 
     adapters: Collection[str] = ()
 
-    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
+    def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         use_threads(spec)
         precision = choose_precision(spec)
         self.device = precision.device
@@ -64,6 +66,9 @@ class TransformersModel:
         self._grammars = Grammars(loaded.tokenizer.library, loaded.ends, self._width)
         parameters = inspect.signature(self._model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        self._shares_prefixes = spec.prefix_cache == "shared"
+        limit_bytes = 0 if spec.prefix_cache == "off" else options.prefix_cache_mib * MIB
+        self._prefixes = PrefixCache(limit_bytes) if limit_bytes else None
         self._streams: dict[int, _Stream] = {}
         self._waiting: dict[int, PromptReading | None] = {}
         self._batches: list[Rows] = []
@@ -118,17 +123,32 @@ class TransformersModel:
         return advances
 
     def _open(self, id: int) -> PromptReading:
-        reading = PromptReading(id, self._streams[id].prompt, self._model)
+        stream = self._streams[id]
+        reading = PromptReading(id, stream.prompt, self._model)
+        known = None
+        if self._prefixes is not None and not stream.prompt.media:
+            known = self._prefixes.find(self._salt(stream), stream.prompt.tokens)
+        if known is not None:
+            reading.resume(known)
+            stream.cached = known.tokens
         self._waiting[id] = reading
         return reading
+
+    def _salt(self, stream: _Stream) -> str:
+        """What separates prompts whose work may not be shared: an adapter changes keys and values."""
+        account = "" if self._shares_prefixes else stream.decoding.salt
+        return f"{stream.decoding.adapter or ''}\n{account}"
 
     def _read_part(self, reading: PromptReading, most: int) -> list[tuple[int, Advance | GatewayError]]:
         logits = reading.advance(most, self._forward)
         if logits is None:
             return []
         del self._waiting[reading.id]
+        row, stream = reading.rows(), self._streams[reading.id]
+        if self._prefixes is not None and row.open and not stream.prompt.media:
+            self._prefixes.keep(self._salt(stream), stream.prompt.tokens, reading.cache)
         advances = self._choose([reading.id], logits)
-        self._place(reading.rows())
+        self._place(row)
         return advances
 
     def _place(self, row: Rows) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from gateway.config import ModelSpec
 from gateway.engines.llm.backend import Advance, TokenReport
 from gateway.engines.llm.decoding import Decoding, Prompt
+from gateway.engines.llm.options import Options
 from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.transformers import TransformersModel
 from gateway.engines.llm.weights import find_weights
+from gateway.engines.options import read_options
 
 
 def token_model(files: Path, **fields: Any) -> TransformersModel:
@@ -19,7 +21,7 @@ def token_model(files: Path, **fields: Any) -> TransformersModel:
         {"name": "@local/chat", "task": "text-generation", "engine": "llm", "device": "cpu", "dtype": "float32"}
         | fields
     )
-    return TransformersModel(spec, find_weights(spec, files))
+    return TransformersModel(spec, read_options(Options, spec), find_weights(spec, files))
 
 
 def decoding(max_tokens: int = 20, *, temperature: float = 0, seed: int = 0, **more: Any) -> Decoding:
