@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from gateway.config import MIB, ModelSpec
+from gateway.engines.llm.adapters import Adapters
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.grammar import Grammars
@@ -52,8 +53,6 @@ class TransformersModel:
     to pictures) are run stream by stream.
     """
 
-    adapters: Collection[str] = ()
-
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         use_threads(spec)
         precision = choose_precision(spec)
@@ -62,6 +61,8 @@ class TransformersModel:
         self.tokenizer: Tokenizer = loaded.tokenizer
         self.window = loaded.window
         self._model, self._ends = loaded.model, loaded.ends
+        self._adapters = Adapters(spec, loaded.model)
+        self.adapters: Collection[str] = self._adapters.names
         self._width = loaded.model.get_output_embeddings().weight.shape[0]
         self._grammars = Grammars(loaded.tokenizer.library, loaded.ends, self._width)
         parameters = inspect.signature(self._model.forward).parameters
@@ -167,15 +168,9 @@ class TransformersModel:
         streams: Sequence[int],
         more: Mapping[str, Any],
     ) -> torch.Tensor:
-        output = self._model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            **self._last_only,
-            **more,
-        )
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+        adapters = [self._streams[id].decoding.adapter for id in streams]
+        output = self._adapters.run(adapters, {**inputs, "use_cache": True, **self._last_only, **more})
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 

@@ -71,7 +71,8 @@ class Loaded:
 def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> Loaded:
     """Read the weights, with the sight of a model that has one; no code from their folder runs and no pickle is read.
 
-    Raises `ConfigError` if neither the weights nor the row say how long the window is.
+    Quantized weights are read as their configuration says. Raises `ConfigError` if what that needs is not here, or if
+    neither the weights nor the row say how long the window is.
     """
     folder = weights.path
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -85,10 +86,25 @@ def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> 
     config = AutoConfig.from_pretrained(folder, **where)
     sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
     kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-    model: Any = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, **where, **unpack)
+    quantized = getattr(config, "quantization_config", None)
+    try:
+        model: Any = kind.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, device_map={"": device}, **where, **unpack
+        )
+    except (ImportError, RuntimeError, ValueError) as error:
+        if quantized is None:
+            raise
+        raise ConfigError(f"row {spec.name}: source: {_obstacle(quantized, error)}") from error
     sight = load_sight(folder, config) if sees else None
     ours = TransformersTokenizer(tokenizer) if sight is None else SightedTokenizer(tokenizer, sight)
-    return Loaded(model.to(device).eval(), ours, _window(spec, model.config), _ends(model, tokenizer))
+    return Loaded(model.eval(), ours, _window(spec, model.config), _ends(model, tokenizer))
+
+
+def _obstacle(quantized: Any, error: Exception) -> str:
+    """Why a checkpoint whose numbers are packed cannot be read here, in one line."""
+    method = quantized.get("quant_method") if isinstance(quantized, dict) else getattr(quantized, "quant_method", None)
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"is quantized as {str(getattr(method, 'value', method))[:40]}, which cannot be read here: {reason[:300]}"
 
 
 def _window(spec: ModelSpec, config: Any) -> int:
