@@ -54,4 +54,13 @@ class Repeated:
     most: int | None = None
 
 
-Constraint = Literal | Json | Until | Sequence | Choice | Repeated
+@dataclass(frozen=True)
+class Triggered:
+    """Any text; but wherever `trigger` occurs in it, it is the beginning of one of `items`."""
+
+    trigger: str
+    items: tuple[Constraint, ...]
+
+
+Constraint = Literal | Json | Until | Sequence | Choice | Repeated | Triggered
+NOTHING = Literal("")

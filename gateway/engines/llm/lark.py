@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import assert_never
 
-from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Until
+from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
 
 # Whitespace that a model may repeat for ever would fill the answer's budget with nothing. What a schema says under
 # this name itself is a caller's, who must not loosen how it is read.
@@ -41,6 +41,8 @@ def _parts(constraint: Constraint) -> tuple[Constraint, ...]:
             return options
         case Repeated(item):
             return (item,)
+        case Triggered(_, items):
+            return items
         case _:
             return ()
 
@@ -48,6 +50,8 @@ def _parts(constraint: Constraint) -> tuple[Constraint, ...]:
 def _endings(constraint: Constraint) -> Iterator[str]:
     if isinstance(constraint, Until):
         yield constraint.end
+    if isinstance(constraint, Triggered):
+        yield constraint.trigger
     for part in _parts(constraint):
         yield from _endings(part)
 
@@ -73,6 +77,9 @@ def _expression(constraint: Constraint, endings: list[str]) -> str:
             return f"({' | '.join(map(write, options))})"
         case Repeated(item, separator, most):
             return _repeated(write(item), separator, most)
+        case Triggered(trigger, items):
+            begun = f"until_{endings.index(trigger)}"
+            return f"(({begun} ({' | '.join(write(_after(trigger, item)) for item in items)}))* ANY)"
         case _:
             assert_never(constraint)
 
@@ -81,3 +88,20 @@ def _repeated(item: str, separator: str, most: int | None) -> str:
     if most == 1:
         return f"({item})"
     return f"({item} ({_quoted(separator)} {item}){'*' if most is None else f'{{0,{most - 1}}}'})"
+
+
+def _after(start: str, constraint: Constraint) -> Constraint:
+    """What is left of a constraint once `start`, with which its texts begin, is written."""
+    match constraint:
+        case Literal(text) if text.startswith(start):
+            return Literal(text.removeprefix(start))
+        case Sequence((Literal(text), *rest)) if rest and start.startswith(text):
+            return _after(start.removeprefix(text), Sequence(tuple(rest)))
+        case Sequence((first, *rest)):
+            return Sequence((_after(start, first), *rest))
+        case Choice(options):
+            return Choice(tuple(_after(start, option) for option in options))
+        case _ if not start:
+            return constraint
+        case _:
+            raise ValueError(f"a text that {start!r} triggers has to begin with it")

@@ -10,12 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 
 from gateway.engines.llm.decoding import Prompt
 from gateway.errors import BadInput
-from gateway.tasks.conversation import ContentPart, Message
+from gateway.tasks.conversation import ContentPart, Location, Message
 from gateway.tasks.generation import Generation
 
 MAX_PICTURES = 16
 # The types of content parts that hold pictures: OpenAI's and the ones that chat templates are written for.
 _TYPES = ("image_url", "image", "input_image")
+# Stands in a message for a picture of the request's own field: a caller's equal words are another object.
+_OWN = Location(url="/image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,7 @@ def gathered(generation: Generation, tokenizer: Any) -> tuple[Generation, list[P
     if own:
         generation = replace(generation, messages=_with_own(generation), images=())
     pictures = [
-        own.pop(0) if part.image_url is None and own and part.type == "image" else _picture(part, field)
-        for field, part in _parts(generation.messages)
+        own.pop(0) if part.image_url is _OWN else _picture(part, field) for field, part in _parts(generation.messages)
     ]
     if len(pictures) > MAX_PICTURES:
         raise BadInput(f"'/messages' must not have more than {MAX_PICTURES} pictures")
@@ -113,6 +114,6 @@ def _with_own(generation: Generation) -> tuple[Message, ...]:
     at = turns[-1] if turns else len(messages) - 1
     said = messages[at].content
     parts = [ContentPart(type="text", text=said)] if isinstance(said, str) else said
-    shown = [ContentPart(type="image") for _ in generation.images]
+    shown = [ContentPart(type="image_url").model_copy(update={"image_url": _OWN}) for _ in generation.images]
     messages[at] = messages[at].model_copy(update={"content": [*shown, *parts]})
     return tuple(messages)

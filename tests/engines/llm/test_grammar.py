@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.engines.llm import grammar
-from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Until
+from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
 from gateway.engines.llm.decoding import Prompt
 from gateway.engines.llm.grammar import Grammars
 from gateway.engines.llm.transformers import TransformersModel
@@ -61,6 +61,16 @@ CALL = Sequence((Literal("<call>\n"), Json({"type": "object"}), Literal("\n</cal
         (Repeated(Literal("a"), most=1), ["a"], ["aa"]),
         (Repeated(Choice((Literal("a"), Literal("b")))), ["abba"], [""]),
         (Literal(""), [""], ["a"]),
+        (
+            Triggered("<call>", (CALL, Sequence((Literal("<ca"), Literal("ll>x"))))),
+            ["", "a <cal", 'a<call>\n{"b": 1}\n</call> c <call>x', "<call>x<call>x"],
+            ["<call>", "a<call>y", "a<call>\n1", "<call>x<call>"],
+        ),
+        (
+            Sequence((Until("</t>"), Triggered("<", (Choice((Literal("<a"), Literal("<b"))),)))),
+            ["x</t>y", "<c</t>x<ay<b"],
+            ["x</t><c", "x"],
+        ),
     ],
 )
 def test_the_algebra_means_what_it_says(

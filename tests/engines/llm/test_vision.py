@@ -118,6 +118,7 @@ AT = "/messages/0/content/1/image_url"
             {"image_url": {"url": uri(SHOWN[0][:16] + b"\0\0\xea\x60" * 2 + SHOWN[0][24:])}},
             f"'{AT}/url': an image of 60000 x 60000 pixels",
         ),
+        ({"image_url": {"url": "/image"}}, f"'{AT}/url' must be a data URI"),
         ({"type": "image"}, f"'{AT}' is required in a part of type 'image'"),
         ({"type": "text", "text": "<image>"}, "'/messages' has 1 pictures, but <image> is in it 2 times"),
     ],
