@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -18,6 +19,7 @@ from gateway.engines.llm.transformers import TransformersModel
 from gateway.errors import BadInput, JsonModeUnsupported
 from gateway.tasks.json_schema import check
 from tests import tiny
+from tests.engines.llm.streams import Conversation, ask, load
 from tests.engines.llm.token_streams import decoding, run, token_model
 
 TOKENIZER = tiny.byte_tokenizer()
@@ -26,8 +28,13 @@ WIDTH = len(TOKENIZER)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> TransformersModel:
-    return token_model(tiny.chat_model(tmp_path_factory.mktemp("llama"), window=8192))
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.chat_model(tmp_path_factory.mktemp("llama"), window=8192)
+
+
+@pytest.fixture(scope="module")
+def model(files: Path) -> TransformersModel:
+    return token_model(files)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +192,25 @@ def test_a_schema_that_proves_too_intricate_ends_its_own_stream_only(model: Tran
     assert isinstance(ended[0], BadInput)
     assert ended[0].detail.startswith("'/response_format' cannot be kept to: ")
     assert ended[1].finish_reason == "length"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_request_for_json_is_answered_with_it(files: Path, seed: int) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 9}}, "required": ["a"]}
+    schema |= {"additionalProperties": False}
+    engine = load(files, dtype="float32", threads=1)
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    told = ask(engine, prompt="Hello", seed=seed, temperature=1, max_tokens=300, response_format=asked)
+    assert told.finish_reason == "stop"
+    jsonschema.validate(json.loads(told.text), schema)
+
+
+def test_a_request_with_a_schema_that_cannot_be_held_to_does_no_work(files: Path) -> None:
+    engine = load(files, dtype="float32", threads=1)
+    asked = {"type": "json_schema", "json_schema": {"type": "array", "contains": {"type": "string"}}}
+    with pytest.raises(BadInput, match=r"'/response_format/json_schema' cannot be kept to: .*contains"):
+        Conversation(engine).admit(prompt="Hello", response_format=asked)
+    assert engine.step() == []
 
 
 def test_a_finished_constraint_ends_the_answer_even_if_ends_are_to_be_ignored(model: TransformersModel) -> None:

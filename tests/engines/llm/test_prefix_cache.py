@@ -77,14 +77,14 @@ def test_answers_are_those_without_the_cache(model: TransformersModel, files: Pa
 
 
 def test_an_answer_says_what_was_cached(files: Path) -> None:
-    engine = load(files, dtype="float32")
+    engine = load(files, dtype="float32", threads=1)
     body = {"prompt": SYSTEM, "max_tokens": 3, "temperature": 0}
     counts = [told.usage.cached_tokens for told in (ask(engine, **body), ask(engine, **body)) if told.usage]
     assert counts == [0, ask(engine, **body).usage.prompt_tokens - 1]  # type: ignore[union-attr]
 
 
 def test_pictures_are_looked_at_each_time(tmp_path: Path) -> None:
-    engine = load(tiny_seers.seer(tmp_path), dtype="float32")
+    engine = load(tiny_seers.seer(tmp_path), dtype="float32", threads=1)
     told = [ask(engine, messages=[shown(picture(60, 40, seed), "Hi")], temperature=0) for seed in (0, 1, 0)]
     assert told[0].text != told[1].text
     assert told[2].text == told[0].text

@@ -33,12 +33,12 @@ class Seer:
 @pytest.fixture(scope="module", params=list(tiny_seers.KINDS))
 def seer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seer:
     files = tiny_seers.seer(tmp_path_factory.mktemp(request.param), request.param)
-    return Seer(request.param, files, load(files, dtype="float32"))
+    return Seer(request.param, files, load(files, dtype="float32", threads=1, prefix_cache="off"))
 
 
 @pytest.fixture(scope="module")
 def llava(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return load(tiny_seers.seer(tmp_path_factory.mktemp("llava")), dtype="float32")
+    return load(tiny_seers.seer(tmp_path_factory.mktemp("llava")), dtype="float32", threads=1)
 
 
 CONVERSATIONS: list[list[dict[str, Any]]] = [
@@ -144,7 +144,7 @@ def test_pictures_have_a_bound_together(llava: Engine) -> None:
 
 
 def test_a_model_that_does_not_see_says_so(tmp_path: Path) -> None:
-    engine = load(tiny.chat_model(tmp_path), dtype="float32")
+    engine = load(tiny.chat_model(tmp_path), dtype="float32", threads=1)
     with pytest.raises(BadInput, match="'/messages/0/content/0/image_url/url': this model does not take pictures"):
         Conversation(engine).admit(messages=[shown(SHOWN[0], "Hi")])
     with pytest.raises(BadInput, match="'/image': this model does not take pictures"):

@@ -17,10 +17,9 @@ from gateway.engines.options import read_options
 
 
 def token_model(files: Path, **fields: Any) -> TransformersModel:
-    spec = ModelSpec.model_validate(
-        {"name": "@local/chat", "task": "text-generation", "engine": "llm", "device": "cpu", "dtype": "float32"}
-        | fields
-    )
+    row = {"name": "@local/chat", "task": "text-generation", "engine": "llm"}
+    row |= {"device": "cpu", "dtype": "float32", "threads": 1}
+    spec = ModelSpec.model_validate(row | fields)
     return TransformersModel(spec, read_options(Options, spec), find_weights(spec, files))
 
 
