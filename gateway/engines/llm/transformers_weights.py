@@ -83,7 +83,8 @@ def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> 
         # Left packed, the weights are multiplied by kernels that the library would fetch from a hub.
         unpack["quantization_config"] = GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    config = AutoConfig.from_pretrained(folder, **where)
+    # A GGUF has no sight, and to read its header takes seconds.
+    config = None if weights.kind == "gguf" else AutoConfig.from_pretrained(folder, **where)
     sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
     kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     quantized = getattr(config, "quantization_config", None)
