@@ -163,9 +163,9 @@ def test_developers_speak_as_the_system_where_the_template_knows_no_other(templa
         (templates.CHATML, ASKED, {"template_options": dict.fromkeys(map(str, range(99)))}, "more than 64 values"),
         (
             templates.CHATML,
-            [{"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png;base64,x"}]}],
+            [{"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png;base64,eA=="}]}],
             {},
-            "'/messages/0/content' has an image, which this model cannot see",
+            "'/messages/0/content/0/image_url/url': this model does not take pictures",
         ),
         (
             templates.CHATML,
