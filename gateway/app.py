@@ -11,11 +11,15 @@ from gateway import __version__
 from gateway.api import State, install
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
-from gateway.config import ModelSpec, Settings
-from gateway.runtime.keeper import Means
+from gateway.config import GIB, ModelSpec, Settings
+from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
+from gateway.runtime.means import Means
+from gateway.runtime.memory import HOST, Ledger
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.nursery import Nursery
 from gateway.runtime.registry import Registry
-from gateway.runtime.worker import Nursery
+from gateway.runtime.steward import Steward
+from gateway.weights.footprint import Footprints
 from gateway.weights.lock import Lock
 from gateway.weights.store import Store
 
@@ -28,7 +32,9 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
     metrics = Metrics()
     nursery = Nursery([spec.engine for spec in specs], settings.log_format, settings.log_level)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
-    registry = Registry(specs, Means(store, nursery, metrics))
+    steward = new_steward(settings)
+    metrics.watch(steward.ledger)
+    registry = Registry(specs, Means(store, nursery, metrics, steward))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,3 +54,10 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
     )
     install(app, state)
     return app
+
+
+def new_steward(settings: Settings) -> Steward:
+    """An empty ledger with the budgets that the settings allow, and what was measured in earlier lives."""
+    host = settings.memory_gib * GIB if settings.memory_gib is not None else host_limit_bytes() * HOST_SHARE
+    gpu = int(settings.gpu_memory_gib * GIB) if settings.gpu_memory_gib is not None else None
+    return Steward(Ledger({HOST: int(host)}), Footprints(settings.home), gpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -16,12 +17,13 @@ import structlog
 
 from gateway import logs
 from gateway.config import ModelSpec
-from gateway.engines import preload
+from gateway.engines import device, preload
 from gateway.engines.base import Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
 from gateway.runtime import messages
 from gateway.runtime.loops import BatchLoop, StreamLoop
 from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed
+from gateway.runtime.meter import Meter
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
@@ -45,6 +47,13 @@ def main(pipe: socket.socket, birth: Birth) -> None:
     logs.configure(birth.log_format, birth.log_level)
     structlog.contextvars.bind_contextvars(model=birth.name, worker=os.getpid())
     Child(pipe, birth).serve()
+
+
+def tell_gpus(pipe: socket.socket) -> None:
+    """In a process of its own: write each GPU's total bytes as JSON to `pipe`."""
+    preload.settle()
+    pipe.sendall(json.dumps(device.gpu_budgets()).encode())
+    pipe.close()
 
 
 class Pipe:
@@ -83,6 +92,7 @@ class Child:
     """One engine behind one pipe."""
 
     def __init__(self, connection: socket.socket, birth: Birth) -> None:
+        self._meter = Meter()
         self._pipe = Pipe(connection)
         self._born_at = birth.born_at
 
@@ -99,9 +109,9 @@ class Child:
             return
         self._pipe.send(loaded)
         if isinstance(engine, StreamEngine):
-            StreamLoop(self._pipe, engine, task).run()
+            StreamLoop(self._pipe, engine, task, self._meter).run()
         else:
-            BatchLoop(self._pipe, engine, task).run()
+            BatchLoop(self._pipe, engine, task, self._meter).run()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
         seconds = {"process": max(0.0, time.time() - self._born_at)}
@@ -116,7 +126,7 @@ class Child:
         if message.canary:
             _answer_canary(engine, task)
             seconds["canary"] = time.monotonic() - weights
-        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds)
+        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds, self._meter.read())
 
 
 def _first_line(error: BaseException) -> str:

@@ -50,12 +50,26 @@ class Stop(Message):
     """Gateway → worker: end after what is running now."""
 
 
+class Ping(Message):
+    """Gateway → worker, while nothing is inside: answer with `Pong`."""
+
+
+class Usage(msgspec.Struct, array_like=True, frozen=True):
+    """Bytes of memory a worker takes by itself, now and at most so far: of the host and of the GPUs."""
+
+    host: int = 0
+    host_peak: int = 0
+    gpu: int = 0
+    gpu_peak: int = 0
+
+
 class Loaded(Message):
-    """Worker → gateway: ready; how it runs and where the seconds of loading went."""
+    """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes."""
 
     streams: bool
     device: str
     seconds: dict[str, float]
+    usage: Usage = Usage()
 
 
 class Failure(msgspec.Struct, array_like=True):
@@ -107,8 +121,18 @@ class Beat(Message):
     """Worker → gateway: a step ended without news; the worker is alive."""
 
 
-ToWorker = Load | Run | Drop | Stop
-FromWorker = Loaded | LoadFailed | Results | Pieces | Beat
+class Pong(Message):
+    """Worker → gateway: the answer to `Ping`."""
+
+
+class Grown(Message):
+    """Worker → gateway, at most once a second: its memory changed noticeably."""
+
+    usage: Usage
+
+
+ToWorker = Load | Run | Drop | Stop | Ping
+FromWorker = Loaded | LoadFailed | Results | Pieces | Beat | Pong | Grown
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
