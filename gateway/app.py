@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.api import State, install
+from gateway.api.control import control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import GIB, ModelSpec, Settings
+from gateway.reload import Reload
 from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
 from gateway.runtime.means import Means
 from gateway.runtime.memory import HOST, Ledger
@@ -24,9 +28,24 @@ from gateway.weights.lock import Lock
 from gateway.weights.store import Store
 
 
-def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock | None = None) -> FastAPI:
+@dataclass(frozen=True)
+class Management:
+    """How an operator reaches a running gateway: the file that is read again, and the socket to say so."""
+
+    models_file: Path
+    socket: Path
+
+
+def create_app(
+    settings: Settings,
+    specs: Sequence[ModelSpec],
+    *,
+    pinned: Lock | None = None,
+    management: Management | None = None,
+) -> FastAPI:
     """The application that serves `specs`. Its lifespan starts the models and stops them.
 
+    With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
     Raises `ConfigError` for a row whose task does not exist.
     """
     metrics = Metrics()
@@ -36,11 +55,18 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
     metrics.watch(steward.ledger)
     registry = Registry(specs, Means(store, nursery, metrics, steward))
 
+    presence = Presence(store, specs)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await registry.start()
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                if management is not None:
+                    reload = Reload(management.models_file, settings, registry, presence, metrics)
+                    stack.enter_context(reload.on_hangup())
+                    await stack.enter_async_context(control(management.socket, {"reload": reload}))
+                yield
         finally:
             await registry.stop(settings.grace_s)
 
@@ -50,7 +76,7 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
         registry=registry,
         metrics=metrics,
         keys=Keyring.of(settings),
-        presence=Presence(store, specs),
+        presence=presence,
     )
     install(app, state)
     return app

@@ -11,6 +11,7 @@ from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, read_
 from gateway.api.documents import decode_json
 from gateway.api.envelope import success
 from gateway.api.exchange import exchange_of
+from gateway.api.keep_alive import keep_alive_s
 from gateway.api.routes import Route
 from gateway.api.state import State, state_of
 from gateway.api.streams import NativeStream, unless_disconnected
@@ -98,6 +99,7 @@ def _chosen(request: Request, state: State, name: str) -> Model:
 
 async def _answer(request: Request, model: Model, input: TaskInput) -> Response:
     request_id = exchange_of(request.scope).request_id
+    model.keep_alive(keep_alive_s(request.headers))
     if model.task.collect is not None and getattr(input, "stream", False):
         return NativeStream(model.stream(input, request_id), model.spec.timeout_s)
     return success(await unless_disconnected(model.infer(input, request_id), request.receive))

@@ -126,7 +126,8 @@ class Child:
         if message.canary:
             _answer_canary(engine, task)
             seconds["canary"] = time.monotonic() - weights
-        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds, self._meter.read())
+        streams = isinstance(engine, StreamEngine)
+        return engine, task, Loaded(streams, engine.device, seconds, self._meter.read(), engine.cache_bytes)
 
 
 def _first_line(error: BaseException) -> str:

@@ -101,7 +101,8 @@ class Keeper:
     def wake(self) -> None:
         """Something may have changed: a request came, a batch ended, the worker died."""
         self._wake.set()
-        if self.replica is not None and not self.replica.is_busy:
+        # Idle, it could go for another; waiting for memory, its first request is what others may have to go for.
+        if not self.replica.is_busy if self.replica is not None else len(self._house.queue) == 1:
             self._means.steward.nudge()
 
     def drop(self, request: Request) -> None:

@@ -75,7 +75,7 @@ class Ledger:
         for reservation in self._reservations:
             sizes: dict[str, int] = getattr(reservation, what)
             found.update({(reservation.holder, device): size for device, size in sizes.items()})
-        return dict(found.most_common())
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def describe(self, holder: str, needed: Bytes) -> str:
         """Why `needed` cannot be had: bytes wanted, budget, and who holds it."""

@@ -70,6 +70,7 @@ class Loaded(Message):
     device: str
     seconds: dict[str, float]
     usage: Usage = Usage()
+    cache_bytes: int = 0
 
 
 class Failure(msgspec.Struct, array_like=True):

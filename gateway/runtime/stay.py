@@ -29,12 +29,13 @@ class Stay:
 
     async def settle_in(self, loaded: Loaded) -> None:
         """The load is over: hold what it took."""
-        self.load_s = sum(loaded.seconds.values())
+        # Not the time to get a process: the first one also waits for the fork server.
+        self.load_s = sum(seconds for part, seconds in loaded.seconds.items() if part != "process")
         self._measured = await self._steward.measured(self._spec)
         if not loaded.device.startswith("cuda") and self.device != HOST:
             self.device = HOST
             self._measured = self._measured.model_copy(update={"ignores_gpus": True})
-        self._tally = Tally(self._spec, self._measured, self.device, loaded.usage)
+        self._tally = Tally(self._spec, self._measured, self.device, loaded)
         await self._account(self._tally, peak_changed=True)
 
     async def weigh(self, replica: Replica) -> bool:

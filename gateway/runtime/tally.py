@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.config import ModelSpec
 from gateway.runtime.memory import HOST
-from gateway.runtime.messages import Usage
+from gateway.runtime.messages import Loaded, Usage
 from gateway.runtime.need import footprint_on, growth_bytes
 from gateway.weights.footprint import Footprint, Measured
 
@@ -15,10 +15,11 @@ YOUNG_BATCHES = 16
 class Tally:
     """The peak is the highest of earlier measurements, this load, and this worker's first batches."""
 
-    def __init__(self, spec: ModelSpec, measured: Measured, device: str, usage: Usage) -> None:
-        """`device` is where the engine runs (`host` or `cuda:N`), `usage` what it takes after its load."""
+    def __init__(self, spec: ModelSpec, measured: Measured, device: str, loaded: Loaded) -> None:
+        """`device` is where the engine runs (`host` or `cuda:N`), `loaded` what it told after its load."""
         self.device = device
-        self.usage = usage
+        self.usage = usage = loaded.usage
+        self._cache_bytes = loaded.cache_bytes
         self._spec = spec
         self.batches = 0
         known = footprint_on(measured, device)
@@ -36,10 +37,10 @@ class Tally:
 
     @property
     def is_outgrown(self) -> bool:
-        """Whether the worker holds more than its measured peak and the margin."""
+        """Whether the worker holds more than its measured peak, what it may take by design, and the margin."""
         usage = self.usage
         return any(
-            now > peak + growth_bytes(self._spec, peak)
+            now > peak + self._cache_bytes + growth_bytes(self._spec, peak)
             for now, peak in ((usage.host, self._host_peak), (usage.gpu, self._gpu_peak))
         )
 

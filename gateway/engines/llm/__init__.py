@@ -28,6 +28,7 @@ class Engine(StreamEngine):
         super().__init__(spec, task, files)
         self._backend: Backend = LocalBackend(_load(spec, read_options(Options, spec), find_weights(spec, files)))
         self.device = self._backend.device
+        self.cache_bytes = self._backend.cache_bytes
 
     def admit(self, id: int, input: TextGenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""

@@ -16,6 +16,7 @@ class Backend(Protocol):
     """Serves requests as text, wherever their tokens come from; the calls are those of `StreamEngine`."""
 
     device: str
+    cache_bytes: int
 
     def admit(self, id: int, input: TextGenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
@@ -60,6 +61,7 @@ class TokenModel(Protocol):
     """
 
     device: str
+    cache_bytes: int
     window: int
     tokenizer: Tokenizer
 

@@ -26,6 +26,7 @@ class LocalBackend:
 
     def __init__(self, model: TokenModel) -> None:
         self.device = model.device
+        self.cache_bytes = model.cache_bytes
         self._model = model
         self._tokenizer = tokenizer = model.tokenizer
         self._template: ChatTemplate | None = None

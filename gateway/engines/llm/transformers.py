@@ -50,6 +50,7 @@ class TransformersModel:
         use_threads(spec)
         precision = choose(spec)
         self.device = precision.device
+        self.cache_bytes = 0
         loaded = load(spec, weights, precision.torch_dtype, precision.device)
         self.tokenizer, self.window = loaded.tokenizer, loaded.window
         self._model, self._ends = loaded.model, loaded.ends
