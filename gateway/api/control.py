@@ -51,7 +51,7 @@ async def control(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[
         for task in open_now:
             task.cancel()
         await asyncio.gather(*open_now, return_exceptions=True)
-        path.unlink(missing_ok=True)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def _bound(path: Path) -> socket.socket:

@@ -54,7 +54,9 @@ class Model:
         self._empty.set()
 
     def start(self) -> None:
-        """Begin to keep the replicas: preloaded ones load now, others with their first request."""
+        """Begin to keep the replicas: preloaded ones load now, others with their first request. Once is enough."""
+        if self._tasks:
+            return
         self._tasks = [asyncio.create_task(keeper.run(), name=f"keeper:{self.spec.name}") for keeper in self._keepers]
 
     def publish(self) -> None:
@@ -86,18 +88,23 @@ class Model:
         await self._empty.wait()
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new requests, let accepted ones finish within `grace_s`, then end the workers."""
+        """Refuse new requests, let accepted ones finish within `grace_s`, then end the workers.
+
+        A second call waits for the end of the first.
+        """
         self._closed = error = self._closed or ModelUnavailable(f"{self.spec.name} is shutting down")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._empty.wait()
-        self._ended = True
-        for request in self._queue:
-            self._queue.discard(request)
-            request.fail(error)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._ended:
+            self._ended = True
+            for request in self._queue:
+                self._queue.discard(request)
+                request.fail(error)
+            for task in self._tasks:
+                task.cancel()  # once: a second time would interrupt the end of a worker
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def keep_alive(self, seconds: float | None) -> None:
         """How long the model stays loaded after this request; None: as the row says, infinity: as long as it may."""

@@ -71,9 +71,10 @@ def serve() -> Serve:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop turn until `condition` holds; the test's own time-out is the bound."""
-    while not condition():  # noqa: ASYNC110 - the condition is another object's plain state
-        await asyncio.sleep(0)
+    """Let the event loop turn until `condition` holds; fails after a generous bound."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - the condition is another object's plain state
+            await asyncio.sleep(0)
 
 
 def label(answer: Any) -> str:

@@ -49,6 +49,10 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def children_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
 async def test_an_idle_model_goes_to_make_room_and_comes_back() -> None:
     async with serving(row("a"), row("b"), using=means(150)) as registry:
         first, second = registry.get("a"), registry.get("b")
@@ -135,8 +139,7 @@ async def test_an_idle_model_is_unloaded_and_all_its_memory_comes_back() -> None
         model = registry.get("a")
         assert label(await ask(model)) == "a"
         pid = pid_of(model)
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        assert children == ""
+        assert children_of(pid) == ""
         status: Any = model.status()["memory"]
         assert 64 * MIB < status["used"][HOST] <= status["reserved"][HOST] == registry.memory()[HOST]["reserved"]
         model.keep_alive(0)
