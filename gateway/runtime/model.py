@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator
 
 import msgspec
 import structlog
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, ModelNotFound, ModelUnavailable, Overloaded, RequestTimeout
-from gateway.runtime import messages
+from gateway.runtime import messages, status
 from gateway.runtime.keeper import Keeper
 from gateway.runtime.means import Household, Means
 from gateway.runtime.messages import Job
@@ -185,22 +184,8 @@ class Model:
 
     def status(self) -> dict[str, object]:
         """What an operator wants to know of it; memory in bytes by device."""
-        loaded = next((keeper.loaded for keeper in self._keepers if keeper.loaded is not None), None)
-        stays = [keeper.stay.reservation for keeper in self._keepers if keeper.stay is not None]
-        return {
-            "name": self.spec.name,
-            "task": self.spec.task,
-            "state": self.state,
-            "preload": self.spec.preload,
-            "pin": self.spec.pin,
-            "replicas": {"min": self.spec.replicas.min, "max": self.spec.replicas.max},
-            "loaded": self._loaded_count(),
-            "device": loaded.device if loaded is not None else None,
-            "memory": {"reserved": total(stay.held for stay in stays), "used": total(stay.used for stay in stays)},
-            "waiting": len(self._queue),
-            "running": sum(map(len, self._insides())),
-            "reason": self._reason(),
-        }
+        described = status.describe(self.spec, self.state, self._keepers)
+        return described | {"waiting": len(self._queue), "reason": self._reason()}
 
     def _reason(self) -> str | None:
         if self._fault is not None and self.state == "failed":
@@ -296,11 +281,3 @@ class Model:
     def _tell_warmed(self, is_loaded: bool) -> None:
         if self._warmed is not None and not self._warmed.done():
             self._warmed.set_result(is_loaded)
-
-
-def total(sizes: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Bytes by device, added up."""
-    added: Counter[str] = Counter()
-    for each in sizes:
-        added.update(each)
-    return dict(added)

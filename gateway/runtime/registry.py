@@ -53,6 +53,7 @@ class Registry:
 
     async def start(self) -> None:
         """Begin to serve; preloading goes on in the background."""
+        # The first is never cancelled: a fork server that is half started would be left behind.
         self._tasks = [asyncio.create_task(self._warm()), asyncio.create_task(self._look_after())]
         for model in self._models.values():
             model.start()
@@ -60,9 +61,9 @@ class Registry:
     async def stop(self, grace_s: float) -> None:
         """Drain and end every model; afterwards no worker process is left."""
         await asyncio.gather(*(model.stop(grace_s) for model in (*self._models.values(), *self._leaving)))
-        warming, looking = self._tasks
-        looking.cancel()
-        await asyncio.gather(warming, looking, *self._leaving.values(), return_exceptions=True)
+        for task in self._tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._leaving.values(), return_exceptions=True)
 
     def is_ready(self) -> bool:
         """Whether no preloaded model is missing and no worker owes a sign of life."""
@@ -130,7 +131,11 @@ class Registry:
 
     async def _warm(self) -> None:
         steward, nursery = self._means.steward, self._means.nursery
-        steward.open(await nursery.gpu_budgets())
+        gpus: dict[str, int] = {}
+        try:
+            gpus = await nursery.gpu_budgets()
+        finally:
+            steward.open(gpus)  # whatever happens: every load waits for it
         with contextlib.suppress(Exception):
             await nursery.warm()
 

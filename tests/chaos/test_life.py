@@ -10,11 +10,13 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.chaos.test_front import HEADERS, ROOT, eventually, session_processes
 from tests.server import Server, gateway, write_models
@@ -27,18 +29,36 @@ def row(name: str, engine: str = "echo", more: str = "") -> str:
     return f"{{name: '@test/{name}', task: text-classification, engine: '{path}'{more}}}"
 
 
-def ask(server: Server, name: str, text: str, **headers: str) -> httpx.Response:
-    headers = {**HEADERS, **headers}
-    return httpx.post(server.run_url(f"@test/{name}"), json={"text": text}, headers=headers, timeout=60)
+@dataclass(frozen=True)
+class Caller:
+    """A gateway that serves rows of one file, and a client of it."""
+
+    server: Server
+    http: httpx.Client
+    models: Path
+
+    def ask(self, name: str, text: str, **headers: str) -> httpx.Response:
+        return self.http.post(self.server.run_url(f"@test/{name}"), json={"text": text}, headers=headers)
+
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        response = self.http.get(f"http://127.0.0.1:{self.server.port}/ready")
+        return response.status_code, response.json()
+
+    def state(self, name: str) -> str:
+        return next(str(model["state"]) for model in self.ready()[1]["models"] if model["name"] == f"@test/{name}")
+
+    def processes(self) -> set[int]:
+        return set(session_processes(self.server.process.pid))
 
 
-def ready(server: Server) -> tuple[int, dict[str, Any]]:
-    response = httpx.get(f"http://127.0.0.1:{server.port}/ready")
-    return response.status_code, response.json()
-
-
-def state(server: Server, name: str) -> str:
-    return next(str(model["state"]) for model in ready(server)[1]["models"] if model["name"] == f"@test/{name}")
+@contextmanager
+def serving(folder: Path, *rows: str, **env: str) -> Iterator[Caller]:
+    models = write_models(folder / "models.yaml", *rows)
+    with (
+        gateway("--models", str(models), "--home", str(folder), env={**ENV, **env}) as server,
+        httpx.Client(headers=HEADERS, timeout=60) as http,
+    ):
+        yield Caller(server, http, models)
 
 
 def reload(home: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -46,93 +66,100 @@ def reload(home: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENV}, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("how", ["command", "SIGHUP"])
-def test_a_reload_drops_no_request(tmp_path: Path, how: str) -> None:
-    models = write_models(tmp_path / "models.yaml", row("a"), row("b"))
-    with gateway("--models", str(models), "--home", str(tmp_path), env=ENV) as server:
+def test_a_reload_drops_no_request(tmp_path: Path) -> None:
+    with serving(tmp_path, row("a"), row("b")) as gateway:
         over, answers = threading.Event(), list[httpx.Response]()
 
         def call(number: int) -> None:
             while not over.is_set():
-                answers.append(ask(server, "a", f"text {number}"))
+                answers.append(gateway.ask("a", f"text {number}"))
+
+        def goes_on() -> bool:
+            before = len(answers)
+            return eventually(lambda: len(answers) > before + 20)
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             callers = [pool.submit(call, number) for number in range(4)]
-            assert eventually(lambda: len(answers) > 20)
-            write_models(models, row("a", more=", max_batch_items: 3"), row("c"))
-            if how == "command":
-                done = reload(tmp_path)
-                assert (done.returncode, done.stdout) == (0, "1 added, 1 changed, 1 removed, 0 unchanged\n")
-            else:
-                server.process.send_signal(signal.SIGHUP)
-            assert eventually(lambda: ask(server, "c", "new").status_code == 200)
-            before = len(answers)
-            assert eventually(lambda: len(answers) > before + 20)
+            assert goes_on()
+            write_models(gateway.models, row("a", more=", max_batch_items: 3"), row("c"))
+            done = reload(tmp_path)
+            assert (done.returncode, done.stdout) == (0, "1 added, 1 changed, 1 removed, 0 unchanged\n")
+            assert goes_on()
+            write_models(gateway.models, row("a", more=", max_batch_items: 4"), row("d"))
+            gateway.server.process.send_signal(signal.SIGHUP)
+            assert eventually(lambda: gateway.ask("d", "new").status_code == 200)
+            assert goes_on()
             over.set()
             for caller in callers:
                 caller.result()
         assert {answer.status_code for answer in answers} == {200}
-        gone = ask(server, "b", "gone")
+        gone = gateway.ask("b", "gone")
         assert (gone.status_code, gone.json()["errors"][0]["code"]) == (400, 5007)
 
 
 def test_a_faulty_file_changes_nothing_and_says_why(tmp_path: Path) -> None:
-    models = write_models(tmp_path / "models.yaml", row("a"))
-    with gateway("--models", str(models), "--home", str(tmp_path), env=ENV) as server:
-        assert ask(server, "a", "x").status_code == 200
-        write_models(models, row("a"), row("b", more=", replicas: {min: 3, max: 2}"))
+    with serving(tmp_path, row("a")) as gateway:
+        assert gateway.ask("a", "x").status_code == 200
+        write_models(gateway.models, row("a"), row("b", more=", replicas: {min: 3, max: 2}"))
         refused = reload(tmp_path)
         assert refused.returncode == 1
         assert "row @test/b: replicas: Value error, max (2) is less than min (3)" in refused.stderr
-        server.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: sum("is not applied" in line for line in list(server.log)) == 2)
-        assert state(server, "a") == "ready"
-        assert ask(server, "b", "x").status_code == 400
+        gateway.server.process.send_signal(signal.SIGHUP)
+        assert eventually(lambda: sum("is not applied" in line for line in list(gateway.server.log)) == 2)
+        assert gateway.state("a") == "ready"
+        assert gateway.ask("b", "x").status_code == 400
 
 
 def test_the_management_socket_is_its_owners_alone_and_gone_after_the_stop(tmp_path: Path) -> None:
-    models = write_models(tmp_path / "models.yaml", row("a"))
-    with gateway("--models", str(models), "--home", str(tmp_path), env=ENV) as server:
-        path = tmp_path / "run" / f"gateway-{server.port}.sock"
+    with serving(tmp_path, row("a")) as gateway:
+        path = tmp_path / "run" / f"gateway-{gateway.server.port}.sock"
         assert eventually(path.is_socket)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        for line in (b"nonsense\n", b"[]\n", b'{"command": "exit"}\n', b"[" * 60000 + b"\n", b"x" * 200_000):
-            with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as talk:
-                connection.connect(str(path))
-                try:
-                    talk.write(line)
-                    talk.flush()
-                    assert b"expected" in (talk.readline() or b"expected")
-                except (BrokenPipeError, ConnectionResetError):
-                    continue
-        assert reload(tmp_path, "--port", str(server.port)).returncode == 0
-        server.stop()
+        for line in (b"nonsense", b"[]", b'{"command": "exit"}', b'{"command": []}', b"[" * 60000):
+            assert b"expected" in said(path, line)
+        assert said(path, b"x" * 200_000) == b""
+        assert reload(tmp_path, "--port", str(gateway.server.port)).returncode == 0
+        gateway.server.stop()
         assert not path.exists()
     nobody = reload(tmp_path)
     assert (nobody.returncode, "no gateway runs on" in nobody.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("is_asked", [False, True])
-def test_ready_turns_false_when_a_worker_is_stopped_and_true_once_it_is_replaced(
-    tmp_path: Path, is_asked: bool
-) -> None:
-    models = write_models(tmp_path / "models.yaml", row("a", more=", preload: true"), row("b"))
-    with gateway("--models", str(models), "--home", str(tmp_path), env=ENV) as server:
-        assert eventually(lambda: ready(server)[0] == 200)
-        before = set(session_processes(server.process.pid))
-        assert ask(server, "b", "x").status_code == 200
-        bystander = (set(session_processes(server.process.pid)) - before).pop()
-        (worker,) = [pid for pid in before if is_worker(pid, server.process.pid)]
-        os.kill(worker, signal.SIGSTOP)
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            asked = [pool.submit(ask, server, "a", f"text {i}") for i in range(8)] if is_asked else []
-            assert eventually(lambda: ready(server)[0] == 503)
-            assert ask(server, "b", "unharmed").status_code == 200
-            assert eventually(lambda: ready(server)[0] == 200)
-            assert {answer.result().status_code for answer in asked} <= {200}
-        assert worker not in session_processes(server.process.pid)
-        assert bystander in session_processes(server.process.pid)
+def said(path: Path, line: bytes) -> bytes:
+    """The answer to one line; empty if the connection is closed instead."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        try:
+            connection.sendall(line + b"\n")
+            with connection.makefile("rb") as answer:
+                return answer.readline()
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
+
+
+def test_ready_turns_false_when_a_worker_is_stopped_and_true_once_it_is_replaced(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    preloaded = row("a", "loads_when", f", preload: true, options: {{gate: '{gate}'}}")
+    with serving(tmp_path, preloaded, row("b")) as gateway:
+        assert eventually(lambda: gateway.ready()[0] == 200)
+        before = gateway.processes()
+        assert gateway.ask("b", "x").status_code == 200
+        (bystander,) = gateway.processes() - before
+        for requests in (0, 8):
+            (worker,) = [pid for pid in gateway.processes() - {bystander} if is_worker(pid, gateway.server.process.pid)]
+            gate.unlink()
+            os.kill(worker, signal.SIGSTOP)
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                asked = [pool.submit(gateway.ask, "a", f"text {i}") for i in range(requests)]
+                assert eventually(lambda: gateway.ready()[0] == 503)
+                assert gateway.ask("b", "unharmed").status_code == 200
+                gate.touch()
+                assert eventually(lambda: gateway.ready()[0] == 200)
+                assert {answer.result().status_code for answer in asked} <= {200}
+            assert worker not in gateway.processes()
+            assert bystander in gateway.processes()
 
 
 def is_worker(pid: int, front: int) -> bool:
@@ -142,32 +169,28 @@ def is_worker(pid: int, front: int) -> bool:
 
 
 def test_a_caller_says_how_long_the_model_stays(tmp_path: Path) -> None:
-    models = write_models(tmp_path / "models.yaml", row("a"), row("b", more=", idle_unload_s: 0.1"))
-    with gateway("--models", str(models), "--home", str(tmp_path), env=ENV) as server:
-        idle = len(session_processes(server.process.pid))
-        assert ask(server, "a", "x").status_code == 200
-        assert ask(server, "b", "x", **{"x-gateway-keep-alive": "-1"}).status_code == 200
-        assert state(server, "a") == "ready"
-        assert ask(server, "a", "x", **{"x-gateway-keep-alive": "0"}).status_code == 200
-        assert eventually(lambda: state(server, "a") == "unloaded")
-        assert state(server, "b") == "ready"
-        assert ask(server, "b", "x").status_code == 200
-        assert eventually(lambda: state(server, "b") == "unloaded")
-        assert eventually(lambda: ready(server)[1]["memory"]["host"]["reserved"] == 0)
-        # The fork server started with the first load; nothing else may have stayed.
-        assert eventually(lambda: len(session_processes(server.process.pid)) <= idle + 2)
+    with serving(tmp_path, row("a"), row("b", more=", idle_unload_s: 0.1")) as gateway:
+        assert eventually(lambda: len(gateway.processes()) == 3)  # the front, the fork server, the resource tracker
+        idle = gateway.processes()
+        assert gateway.ask("a", "x").status_code == 200
+        assert gateway.ask("b", "x", **{"x-gateway-keep-alive": "-1"}).status_code == 200
+        assert gateway.state("a") == "ready"
+        assert gateway.ask("a", "x", **{"x-gateway-keep-alive": "0"}).status_code == 200
+        assert eventually(lambda: gateway.state("a") == "unloaded")
+        assert gateway.state("b") == "ready"
+        assert gateway.ask("b", "x").status_code == 200
+        assert eventually(lambda: gateway.ready()[1]["memory"]["host"]["reserved"] == 0)
+        assert eventually(lambda: gateway.processes() == idle)
 
 
 def test_models_that_do_not_fit_together_take_turns(tmp_path: Path) -> None:
     rows = [row(name, more=", memory_mib: 600") for name in ("a", "b", "c")]
-    models = write_models(tmp_path / "models.yaml", *rows, row("huge", more=", memory_mib: 9000"))
-    env = {**ENV, "GATEWAY_MEMORY_GIB": "1"}
-    with gateway("--models", str(models), "--home", str(tmp_path), env=env) as server:
+    huge = row("huge", more=", memory_mib: 9000")
+    with serving(tmp_path, *rows, huge, GATEWAY_MEMORY_GIB="1") as gateway:
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            answers = list(pool.map(lambda i: ask(server, "abc"[i % 3], f"text {i}"), range(24)))
+            answers = list(pool.map(lambda i: gateway.ask("abc"[i % 3], f"text {i}"), range(24)))
         assert [answer.json()["result"][0]["label"] for answer in answers] == [f"text {i}" for i in range(24)]
-        memory = ready(server)[1]["memory"]["host"]
-        assert memory == {"budget": 1 << 30, "reserved": 600 << 20}
-        refused = ask(server, "huge", "x")
+        assert gateway.ready()[1]["memory"]["host"] == {"budget": 1 << 30, "reserved": 600 << 20}
+        refused = gateway.ask("huge", "x")
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (503, 3050)
         assert "8.79 GiB of host memory, more than the whole budget of 1.00 GiB" in refused.text
