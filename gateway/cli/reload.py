@@ -44,9 +44,19 @@ def ask(path: Path, command: str) -> Any:
 def _socket(home: Path, port: int | None) -> Path:
     if port is not None:
         return control_socket(home, port)
-    found = sorted((home / "run").glob("gateway-*.sock"))
+    found = sorted(path for path in (home / "run").glob("gateway-*.sock") if _is_served(path))
     if len(found) != 1:
         those = ", ".join(path.stem.rpartition("-")[2] for path in found)
         several = f"gateways on the ports {those} use {home}: say which with --port"
         raise ConfigError(several if found else f"no gateway runs on {home}")
     return found[0]
+
+
+def _is_served(path: Path) -> bool:
+    """Whether a gateway listens there: one that was killed leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -194,6 +194,7 @@ class Keeper:
         steward = self._means.steward
         try:
             while True:
+                seen = steward.news
                 found = await steward.seek(self, files, may_evict=self._may_evict)
                 if isinstance(found, Grant):
                     return found
@@ -206,7 +207,7 @@ class Keeper:
                 left_s = self._house.on_shortage(found)
                 if left_s is None and not self._wants_itself:
                     return None
-                await steward.change(left_s)
+                await steward.change(seen, left_s)
         except GatewayError as error:
             self._failures += 1
             await self._load_failed(error, backoff_s(self._failures))

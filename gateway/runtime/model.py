@@ -107,6 +107,8 @@ class Model:
 
     def keep_alive(self, seconds: float | None) -> None:
         """How long the model stays loaded after this request; None: as the row says, infinity: as long as it may."""
+        if self._successor is not None:
+            self._successor.keep_alive(seconds)
         self._keep_s = self.spec.idle_unload_s if seconds is None else seconds
 
     def tick(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gateway.config import MIB, ModelSpec
 from gateway.runtime.memory import HOST
 from gateway.weights.footprint import Footprint, Measured
@@ -29,11 +31,17 @@ def footprint_on(measured: Measured, device: str) -> Footprint | None:
     return measured.cpu if device == HOST else measured.cuda
 
 
-def needed_bytes(spec: ModelSpec, measured: Measured, files_bytes: int, device: str) -> dict[str, int]:
-    """Bytes by device for one replica of the row on `device` (`host` or `cuda:N`)."""
+def needed_bytes(
+    spec: ModelSpec, measured: Measured, files_bytes: int, device: str, budgets: Mapping[str, int]
+) -> dict[str, int]:
+    """Bytes by device for one replica of the row on `device` (`host` or `cuda:N`).
+
+    An estimate over the budget is cut to it, unless the files alone are: only a load can tell.
+    """
     known = footprint_on(measured, device)
     if known is None:
         needed = estimate(spec, files_bytes, device)
+        needed = {where: max(files_bytes, min(size, budgets.get(where, 0))) for where, size in needed.items()}
     else:
         needed = {HOST: known.host_bytes} | ({} if device == HOST else {device: known.gpu_bytes})
     if spec.memory_mib is not None:

@@ -73,10 +73,12 @@ class Replica:
 
     def check(self) -> None:
         """End a worker that was stopped from outside, or that is silent though it has nothing to do."""
-        if self.loaded is None or self.worker.is_lost:
+        if self.worker.is_lost:
             return
         if self.worker.is_stopped:
             self._condemn("stopped")
+        elif self.loaded is None:
+            return
         elif self.worker.silent_s > SILENT_S and not self.is_busy:
             self._condemn("silent")
         elif not self.is_busy:

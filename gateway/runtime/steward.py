@@ -59,6 +59,7 @@ class Steward:
     footprints: Footprints
     gpu_budget_bytes: int | None = None
     occupants: list[Occupant] = field(default_factory=list)
+    news: int = 0
     _waiting: set[asyncio.Event] = field(default_factory=set)
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -86,7 +87,7 @@ class Steward:
         measured = await self.measured(spec)
         files_bytes = await asyncio.to_thread(size_below, files) if spec.source else 0
         wished = placement.wished(spec.device, self.gpus, ignores_gpus=measured.ignores_gpus)
-        needed = {device: needed_bytes(spec, measured, files_bytes, device) for device in wished}
+        needed = {device: needed_bytes(spec, measured, files_bytes, device, self.ledger.budgets) for device in wished}
         async with self._turn:
             devices = self._ranked(spec, wished, needed)
             if not devices:
@@ -144,12 +145,15 @@ class Steward:
         self._opened.set()
 
     def nudge(self) -> None:
-        """Something may have come free."""
+        """Something may have come free, or be wanted more than before."""
+        self.news += 1
         for event in self._waiting:
             event.set()
 
-    async def change(self, timeout_s: float | None) -> None:
-        """Return once something may have come free, or after `timeout_s`."""
+    async def change(self, seen: int, timeout_s: float | None) -> None:
+        """Return once there is more news than the `seen` count of it, or after `timeout_s`."""
+        if self.news != seen:
+            return
         event = asyncio.Event()
         self._waiting.add(event)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -40,11 +41,11 @@ def spec(engine: str, **fields: Any) -> ModelSpec:
 
 
 def means(memory_mib: int = 1 << 16, home: Path | None = None) -> Means:
-    """Means with that budget of host memory."""
+    """Means with that budget of host memory; without a home nothing that is measured can be kept."""
     ledger = Ledger({HOST: memory_mib * MIB})
     metrics = Metrics()
     metrics.watch(ledger)
-    return Means(NoWeights(), Nursery([]), metrics, Steward(ledger, Footprints(home or Path("/nonexistent"))))
+    return Means(NoWeights(), Nursery([]), metrics, Steward(ledger, Footprints(home or Path(os.devnull))))
 
 
 @asynccontextmanager

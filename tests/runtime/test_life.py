@@ -219,6 +219,18 @@ async def test_a_leaking_worker_is_renewed_and_no_request_is_dropped() -> None:
         assert reserved_mib(registry) < 2000
 
 
+async def test_an_idle_model_goes_when_another_outgrows_the_budget() -> None:
+    grows = row("grows", "takes", memory_mib=60, growth_mib=5000, pin=True, options={"leak_mib": 8})
+    async with serving(grows, row("idle", memory_mib=60), using=means(130)) as registry:
+        assert label(await ask(registry.get("idle"))) == "a"
+        pid, number = pid_of(registry.get("idle")), 0
+        while registry.get("idle").state == "ready":
+            number += 1
+            assert label(await ask(registry.get("grows"), str(number))) == str(number)
+            await asyncio.sleep(0.02)
+        await until(lambda: not is_alive(pid))
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 async def test_a_failing_load_is_told_at_once_and_bystanders_never_notice(tmp_path: Path, replicas: int) -> None:
     fault = tmp_path / "fault"

@@ -95,7 +95,12 @@ MEASURED = Measured(cpu=Footprint(host_bytes=5, load_s=1), cuda=Footprint(host_b
 def test_a_need_is_what_the_row_says_or_what_was_measured_or_an_estimate(
     fields: dict[str, Any], measured: Measured, device: str, expected: dict[str, int]
 ) -> None:
-    assert needed_bytes(row(**fields), measured, 1000, device) == expected
+    assert needed_bytes(row(**fields), measured, 1000, device, {HOST: 1 << 40, "cuda:1": 1 << 40}) == expected
+
+
+def test_an_estimate_over_the_budget_takes_all_of_it_and_files_over_the_budget_are_too_much() -> None:
+    assert needed_bytes(row(), Measured(), 60 * MIB, HOST, {HOST: 100 * MIB}) == {HOST: 100 * MIB}
+    assert needed_bytes(row(), Measured(), 101 * MIB, HOST, {HOST: 100 * MIB}) == {HOST: 101 * MIB}
 
 
 def candidate(name: str, size: int, load_s: float, idle_s: float, device: str = HOST) -> Candidate[str]:
