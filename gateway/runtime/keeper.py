@@ -242,6 +242,7 @@ class Keeper:
     def _note_loaded(self, loaded: Loaded, pid: int | None) -> None:
         self.state, self._wants_itself, self._recycling = "ready", self.spec.preload and not self._is_spare, False
         self._house.on_loaded()
+        self._means.steward.nudge()
         metrics, name = self._means.metrics, self.spec.name
         metrics.loads.labels(name).inc()
         for part, seconds in loaded.seconds.items():
