@@ -35,7 +35,8 @@ class Stay:
         if not loaded.device.startswith("cuda") and self.device != HOST:
             self.device = HOST
             self._measured = self._measured.model_copy(update={"ignores_gpus": True})
-        self._tally = Tally(self._spec, self._measured, self.device, loaded)
+        granted = self.reservation.held.get(self.device, 0) if self.device != HOST else 0
+        self._tally = Tally(self._spec, self._measured, self.device, loaded, granted)
         await self._account(self._tally, peak_changed=True)
 
     async def weigh(self, replica: Replica) -> bool:

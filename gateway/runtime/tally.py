@@ -15,8 +15,13 @@ YOUNG_BATCHES = 16
 class Tally:
     """The peak is the highest of earlier measurements, this load, and this worker's first batches."""
 
-    def __init__(self, spec: ModelSpec, measured: Measured, device: str, loaded: Loaded) -> None:
-        """`device` is where the engine runs (`host` or `cuda:N`), `loaded` what it told after its load."""
+    def __init__(
+        self, spec: ModelSpec, measured: Measured, device: str, loaded: Loaded, granted_bytes: int = 0
+    ) -> None:
+        """`device` is where the engine runs (`host` or `cuda:N`), `loaded` what it told after its load.
+
+        `granted_bytes` of a GPU stay its share if the library there does not tell what it takes.
+        """
         self.device = device
         self.usage = usage = loaded.usage
         self._cache_bytes = loaded.cache_bytes
@@ -24,7 +29,7 @@ class Tally:
         self.batches = 0
         known = footprint_on(measured, device)
         self._host_peak = max(usage.host_peak, known.host_bytes if known else 0)
-        self._gpu_peak = max(usage.gpu_peak, known.gpu_bytes if known else 0)
+        self._gpu_peak = max(usage.gpu_peak or granted_bytes, known.gpu_bytes if known else 0)
 
     def note(self, usage: Usage) -> bool:
         """The memory changed; says whether the measured peak did."""
