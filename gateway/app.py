@@ -16,6 +16,8 @@ from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.reload import Reload
+from gateway.runtime.batch_store import BatchStore
+from gateway.runtime.batches import Batches
 from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
 from gateway.runtime.means import Means
 from gateway.runtime.memory import HOST, Ledger
@@ -54,12 +56,13 @@ def create_app(
     steward = new_steward(settings)
     metrics.watch(steward.ledger)
     registry = Registry(specs, Means(store, nursery, metrics, steward))
-
+    batches = Batches(BatchStore(settings.home / "batches"), registry.get)
     presence = Presence(store, specs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await registry.start()
+        await batches.start()
         try:
             async with AsyncExitStack() as stack:
                 if management is not None:
@@ -68,6 +71,7 @@ def create_app(
                     await stack.enter_async_context(control(management.socket, {"reload": reload}))
                 yield
         finally:
+            await batches.stop()
             await registry.stop(settings.grace_s)
 
     app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -77,6 +81,7 @@ def create_app(
         metrics=metrics,
         keys=Keyring.of(settings),
         presence=presence,
+        batches=batches,
     )
     install(app, state)
     return app

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     gpu_memory_gib: float | None = Field(
         None, gt=0, description="memory that they may take on each GPU; default: 90 % of what it has"
     )
+    stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -151,17 +152,38 @@ def describe(error: ValidationError) -> str:
     return f"{where}: {first['msg']}"
 
 
-def parse_specs(text: str, where: str) -> list[ModelSpec]:
-    """The rows of a models.yaml text; raises `ConfigError` naming `where`, the row and the field."""
+class FileSettings(Frozen):
+    """The part of `Settings` that a models.yaml may hold, under `gateway:`; environment and command line outdo it."""
+
+    stand_ins: bool | None = None
+
+
+def _document(text: str, where: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("models"), list):
         raise ConfigError(f"{where} must be a mapping with a list under `models:`")
-    unknown = sorted(set(document) - {"models"})
+    unknown = sorted(set(document) - {"models", "aliases", "gateway"})
     if unknown:
-        raise ConfigError(f"{where}: unknown key `{unknown[0]}` (expected: models)")
+        raise ConfigError(f"{where}: unknown key `{unknown[0]}` (expected: models, aliases, gateway)")
+    return document
+
+
+def with_file_settings(settings: Settings, path: Path) -> Settings:
+    """`settings`, where nobody set them otherwise with those of the models file; raises `ConfigError`."""
+    section = _document(path.read_text(encoding="utf-8"), str(path)).get("gateway") or {}
+    try:
+        named = FileSettings.model_validate(section).model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise ConfigError(f"{path}, gateway: {describe(error)}") from error
+    return settings.model_copy(update={key: named[key] for key in set(named) - settings.model_fields_set})
+
+
+def parse_specs(text: str, where: str) -> list[ModelSpec]:
+    """The rows of a models.yaml text; raises `ConfigError` naming `where`, the row and the field."""
+    document = _document(text, where)
     specs: list[ModelSpec] = []
     for index, row in enumerate(document["models"]):
         label = row.get("name", f"#{index + 1}") if isinstance(row, dict) else f"#{index + 1}"
@@ -169,8 +191,21 @@ def parse_specs(text: str, where: str) -> list[ModelSpec]:
             specs.append(ModelSpec.model_validate(row))
         except ValidationError as error:
             raise ConfigError(f"{where}, row {label}: {describe(error)}") from error
+    specs = _with_aliases(specs, document.get("aliases") or {}, where)
     check_names(specs, where)
     return specs
+
+
+def _with_aliases(specs: Sequence[ModelSpec], aliases: Any, where: str) -> list[ModelSpec]:
+    """The rows with the file's own `aliases:`, a mapping of further names to names of rows."""
+    if not isinstance(aliases, dict) or not all(isinstance(name, str) for pair in aliases.items() for name in pair):
+        raise ConfigError(f"{where}: `aliases:` must be a mapping of further names to names of rows")
+    further: dict[str, tuple[str, ...]] = {spec.name: spec.aliases for spec in specs}
+    for alias, name in aliases.items():
+        if name not in further:
+            raise ConfigError(f"{where}, aliases: {alias} means {name}, which is not the name of a row")
+        further[name] = (*further[name], alias)
+    return [spec.model_copy(update={"aliases": further[spec.name]}) for spec in specs] if aliases else list(specs)
 
 
 def check_names(specs: Sequence[ModelSpec], where: str) -> None:

@@ -7,16 +7,16 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.api import batches
 from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, read_body, to_input
+from gateway.api.choosing import Chosen, choose
 from gateway.api.documents import decode_json
 from gateway.api.envelope import success
-from gateway.api.exchange import exchange_of
 from gateway.api.keep_alive import keep_alive_s
 from gateway.api.routes import Route
-from gateway.api.state import State, state_of
+from gateway.api.state import state_of
 from gateway.api.streams import NativeStream, unless_disconnected
 from gateway.errors import BadInput, RequestTooLarge
-from gateway.runtime.model import Model
 from gateway.tasks import TaskInput
 
 _PATH_PARAMETERS = [
@@ -47,15 +47,17 @@ async def run(request: Request) -> Response:
     state = state_of(request)
     name = request.path_params["model_name"]
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
-    model = _chosen(request, state, unquote(name) if "%" in name else name)
-    limit_bytes = min(state.settings.max_body_bytes, model.task.max_body_bytes)
+    chosen = await choose(request, unquote(name) if "%" in name else name)
+    limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
+    if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
+        return answer
     kind = media_type(request.headers)
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, model.task, kind, body)
+        input = await off_loop(state.parsing, to_input, chosen.task, kind, body)
     else:
-        input = to_input(model.task, kind, body)
-    return await _answer(request, model, input)
+        input = to_input(chosen.task, kind, body)
+    return await _answer(request, chosen, input)
 
 
 async def run_named(request: Request) -> Response:
@@ -70,12 +72,13 @@ async def run_named(request: Request) -> Response:
     else:
         document = decode_json(body)
     name, values = _named(document)
-    model = _chosen(request, state, name)
-    if len(body) > model.task.max_body_bytes:
-        raise RequestTooLarge(f"the body is larger than {model.task.max_body_bytes} bytes")
+    chosen = await choose(request, name)
+    task = chosen.task
+    if len(body) > task.max_body_bytes:
+        raise RequestTooLarge(f"the body is larger than {task.max_body_bytes} bytes")
     if len(body) > LARGE_BYTES:
-        return await _answer(request, model, await off_loop(state.parsing, model.task.parse, values))
-    return await _answer(request, model, model.task.parse(values))
+        return await _answer(request, chosen, await off_loop(state.parsing, task.parse, values))
+    return await _answer(request, chosen, task.parse(values))
 
 
 def _named(document: Any) -> tuple[str, Any]:
@@ -90,19 +93,12 @@ def _named(document: Any) -> tuple[str, Any]:
     return document["model"], document["input"]
 
 
-def _chosen(request: Request, state: State, name: str) -> Model:
-    model = state.registry.get(name)
-    exchange = exchange_of(request.scope)
-    exchange.model, exchange.task = model.spec.name, model.spec.task
-    return model
-
-
-async def _answer(request: Request, model: Model, input: TaskInput) -> Response:
-    request_id = exchange_of(request.scope).request_id
+async def _answer(request: Request, chosen: Chosen, input: TaskInput) -> Response:
+    model, task, origin = chosen.model, chosen.task, chosen.origin
     model.keep_alive(keep_alive_s(request.headers))
-    if model.task.collect is not None and getattr(input, "stream", False):
-        return NativeStream(model.stream(input, request_id), model.spec.timeout_s)
-    return success(await unless_disconnected(model.infer(input, request_id), request.receive))
+    if task.collect is not None and getattr(input, "stream", False):
+        return NativeStream(model.stream(input, origin, task), model.spec.timeout_s)
+    return success(await unless_disconnected(model.infer(input, origin, task), request.receive))
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,12 @@ from gateway.api.paths import canonical
 from gateway.runtime.metrics import Metrics
 
 _log = structlog.get_logger()
+
+
+def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
+    yield b"cf-ai-req-id", exchange.request_id.encode()
+    if exchange.asked != exchange.model:
+        yield b"cf-aig-routed-model", exchange.model.encode()
 
 
 class Front:
@@ -41,7 +48,7 @@ class Front:
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], (b"cf-ai-req-id", exchange.request_id.encode())]
+                message["headers"] = [*message["headers"], *_own_headers(exchange)]
             await send(message)
 
         started = time.perf_counter()

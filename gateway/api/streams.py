@@ -105,7 +105,7 @@ class NativeStream(Response):
         self.has_begun = True
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
-            while piece.finish_reason is None:
+            while not piece.is_last:
                 await self._deliver(text_frame(piece.text) if piece.text else b"", send)
                 piece = await anext(self.pieces)
             last = text_frame(piece.text) if piece.text else b""

@@ -20,7 +20,7 @@ from gateway.runtime.request import Request
 from gateway.runtime.scaler import Scaler
 from gateway.runtime.steward import Shortage
 from gateway.runtime.worker import OFF_LOOP_BYTES
-from gateway.tasks import Answer, Piece, Task, TaskInput
+from gateway.tasks import Answer, Origin, Piece, Task, TaskInput
 
 log = structlog.get_logger("gateway.model")
 # How much of an input is certainly small enough to be packed on the event loop, in units of its extent.
@@ -122,11 +122,14 @@ class Model:
             if (idle_s := keeper.idle_s) is not None and idle_s >= self._keep_s:
                 keeper.leave("idle")
 
-    async def infer(self, input: TaskInput, request_id: str) -> Answer:
-        """The answer to `input`. Raises `GatewayError`; being cancelled withdraws the request."""
+    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None) -> Answer:
+        """The answer to `input`, in the form of `task`, another shape of the model's task, if it is given.
+
+        Raises `GatewayError`; being cancelled withdraws the request.
+        """
         if self._successor is not None:
-            return await self._successor.infer(input, request_id)
-        request = await self._submit(input, request_id, stream=False)
+            return await self._successor.infer(input, origin, task)
+        request = await self._submit(input, origin, task, stream=False)
         try:
             async with asyncio.timeout_at(request.deadline):
                 answer = await request.answer
@@ -138,21 +141,21 @@ class Model:
             self._means.metrics.count_tokens(self.spec.name, answer.usage)
         return answer
 
-    async def stream(self, input: TaskInput, request_id: str) -> AsyncGenerator[Piece, None]:
-        """The pieces of the answer; the last has a `finish_reason`. Raises `GatewayError`, also before the first."""
+    async def stream(self, input: TaskInput, origin: Origin, task: Task | None = None) -> AsyncGenerator[Piece, None]:
+        """The pieces of the answer, to the one that `is_last`. Raises `GatewayError`, also before the first."""
         if self._successor is not None:
-            async with contextlib.aclosing(self._successor.stream(input, request_id)) as pieces:
+            async with contextlib.aclosing(self._successor.stream(input, origin, task)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        request = await self._submit(input, request_id, stream=True)
+        request = await self._submit(input, origin, task, stream=True)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
                 if piece.usage is not None:
                     self._means.metrics.count_tokens(self.spec.name, piece.usage)
                 yield piece
-                if piece.finish_reason is not None:
+                if piece.is_last:
                     return
         finally:
             self._withdraw(request)
@@ -201,7 +204,7 @@ class Model:
     def _insides(self) -> list[dict[int, Request]]:
         return [keeper.inside for keeper in self._keepers]
 
-    async def _submit(self, input: TaskInput, request_id: str, *, stream: bool) -> Request:
+    async def _submit(self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool) -> Request:
         self._refuse_if_unable()
         arriving = object()
         self._enter(arriving)
@@ -210,7 +213,8 @@ class Model:
             small = extent.rows * extent.length < _SURELY_SMALL
             packed = messages.pack(values) if small else await asyncio.to_thread(messages.pack, values)
             loop = asyncio.get_running_loop()
-            job = Job(Request.next_id(), request_id, stream, msgspec.Raw(packed))
+            shape, id = task.shape if task is not None else None, Request.next_id()
+            job = Job(id, origin.request_id, stream, msgspec.Raw(packed), shape, origin.account, origin.model)
             request = Request(job, extent, loop.time() + self.spec.timeout_s)
             if self._closed is not None and self._ended:
                 raise self._closed.fresh()

@@ -188,7 +188,7 @@ class Replica:
                 if request is None:
                     continue
                 request.add(piece)
-                if piece.finish_reason is not None:
+                if piece.is_last:
                     del self.inside[id]
                     self._served_one = True
                     self._note_inside()

@@ -6,6 +6,7 @@ from gateway.tasks import (
     multimodal_embeddings,
     object_detection,
     reranking,
+    safety,
     speech_recognition,
     summarization,
     text_classification,
@@ -14,7 +15,8 @@ from gateway.tasks import (
     text_to_speech,
     translation,
 )
-from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
+from gateway.tasks.base import Answer, Extent, Origin, Registry, Task, TaskInput, UnknownTask
+from gateway.tasks.pieces import Piece, Usage
 
 TASKS = Registry(
     [
@@ -25,7 +27,9 @@ TASKS = Registry(
         embedding_forms.EMBEDDING_GEMMA,
         embedding_forms.QWEN3,
         text_generation.TASK,
+        safety.TASK,
         translation.TASK,
+        translation.INDIC_TRANS,
         summarization.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,
@@ -37,4 +41,4 @@ TASKS = Registry(
     ]
 )
 
-__all__ = ["TASKS", "Answer", "Extent", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]
+__all__ = ["TASKS", "Answer", "Extent", "Origin", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, model_validator
-from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
 
 JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from; the caller's words have no part in it but `model`, the name that was asked for.
+
+    `account` separates callers who must not learn of each other, such as in a cache of prompts.
+    """
+
+    request_id: str = ""
+    account: str = ""
+    model: str = ""
 
 
 class TaskInput(BaseModel):
     """One validated request. Unknown keys are dropped and a null counts as absent, as official clients send both."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request comes from."""
+        return self._origin
+
+    def of(self, origin: Origin) -> Self:
+        """This input, as coming from `origin`; for who received it, once."""
+        self._origin = origin
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -40,53 +63,6 @@ class Extent:
 
     rows: int
     length: int
-
-
-class PromptDetails(TypedDict):
-    """Of the prompt's tokens, those whose work was already done."""
-
-    cached_tokens: int
-
-
-class TokenCounts(TypedDict):
-    """The `usage` object of the contract, section B1."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens of one answer, by the model's own tokenizer."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-
-    def as_dict(self) -> TokenCounts:
-        """As a caller sees it."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
-        }
-
-
-Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
-
-
-@dataclass(slots=True)
-class Piece:
-    """One increment of a streamed answer. The last one has a `finish_reason` and the whole `usage`."""
-
-    text: str = ""
-    data: bytes = b""
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -114,7 +90,8 @@ class Task:
     """One request and answer form of one task.
 
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
-    `collect` joins the pieces of a streaming engine into the engine output, for callers that do not stream.
+    `collect` joins the pieces of a streaming engine's answer to an input into one output, for callers that do not
+    stream.
     """
 
     name: str
@@ -125,7 +102,7 @@ class Task:
     shape: str = "default"
     media_field: str | None = None
     render: Callable[[Any], Any] = lambda output: output
-    collect: Callable[[Sequence[Piece]], Any] | None = None
+    collect: Callable[[Sequence[Piece], Any], Any] | None = None
     max_body_bytes: int = 10 * MIB
 
     def parse(self, data: Any) -> TaskInput:

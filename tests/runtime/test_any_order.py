@@ -17,6 +17,7 @@ from gateway.errors import GatewayError
 from gateway.runtime.memory import HOST
 from gateway.runtime.model import Model
 from gateway.runtime.registry import Registry
+from gateway.tasks import Origin
 from tests.runtime.conftest import NoWeights, means, spec
 
 BATCHED, STREAMED = ("a", "b"), "s"
@@ -33,12 +34,12 @@ def rows(items: int) -> list[ModelSpec]:
 
 
 async def answer(model: Model, text: str) -> str:
-    return (await model.infer(model.task.parse({"text": text}), "r")).body.decode()
+    return (await model.infer(model.task.parse({"text": text}), Origin("r"))).body.decode()
 
 
 async def stream(model: Model, prompt: str) -> str:
     input = model.task.parse({"prompt": prompt, "max_tokens": 20})
-    return "".join([piece.text async for piece in model.stream(input, "r")])
+    return "".join([piece.text async for piece in model.stream(input, Origin("r"))])
 
 
 class AnyOrder(RuleBasedStateMachine):

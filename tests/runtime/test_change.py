@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, ModelNotFound
 from gateway.runtime.changes import Changes
 from gateway.runtime.model import Model
 from gateway.runtime.registry import Registry
-from gateway.tasks import Answer
+from gateway.tasks import Answer, Origin
 from tests.runtime.conftest import NoWeights, label, means, serving, spec, until
 
 
@@ -23,7 +23,7 @@ def row(name: str, engine: str = "echo", **fields: Any) -> ModelSpec:
 
 async def ask(registry: Registry, name: str, text: str = "a") -> Answer:
     model = registry.get(name)
-    return await model.infer(model.task.parse({"text": text}), "r")
+    return await model.infer(model.task.parse({"text": text}), Origin("r"))
 
 
 def pid_of(model: Model) -> int | None:
@@ -55,7 +55,7 @@ async def test_unchanged_and_renamed_rows_keep_their_workers() -> None:
         with pytest.raises(ModelNotFound):
             registry.get("gone")
         with pytest.raises(ModelNotFound):
-            await old["gone"][0].infer(old["gone"][0].task.parse({"text": "late"}), "r")
+            await old["gone"][0].infer(old["gone"][0].task.parse({"text": "late"}), Origin("r"))
         assert label(await ask(registry, "new", "hi")) == "hi"
         await until(lambda: not registry._leaving)
         assert pid_of(old["changed"][0]) is None
@@ -73,7 +73,7 @@ async def test_no_request_is_lost_while_rows_change() -> None:
                 model = registry.get("a")
                 await asyncio.sleep(0)
                 text = f"{number}-{answered}"
-                assert label(await model.infer(model.task.parse({"text": text}), "r")) == text
+                assert label(await model.infer(model.task.parse({"text": text}), Origin("r"))) == text
                 answered += 1
 
         callers = [asyncio.create_task(caller(number)) for number in range(8)]

@@ -11,6 +11,7 @@ from gateway.config import MIB
 from gateway.runtime import nursery
 from gateway.runtime.memory import HOST
 from gateway.runtime.nursery import Nursery
+from gateway.tasks import Origin
 from tests.runtime.conftest import label, means, serving, spec, until
 
 GPUS = {"cuda:0": 1000 * MIB, "cuda:1": 1000 * MIB}
@@ -29,7 +30,9 @@ async def test_replicas_are_spread_over_the_gpus(tmp_path: Path) -> None:
         ledger = using.steward.ledger
         assert [ledger.reserved_bytes(name) for name in GPUS] == [300 * MIB, 300 * MIB]
         assert ledger.reserved_bytes(HOST) > 0
-        answers = await asyncio.gather(*(model.infer(model.task.parse({"text": "where"}), "r") for _ in range(8)))
+        answers = await asyncio.gather(
+            *(model.infer(model.task.parse({"text": "where"}), Origin("r")) for _ in range(8))
+        )
         assert {label(answer) for answer in answers} <= devices
     assert [ledger.reserved_bytes(name) for name in (HOST, *GPUS)] == [0, 0, 0]
 
@@ -40,7 +43,7 @@ async def test_a_model_larger_than_a_gpu_goes_where_its_row_allows(tmp_path: Pat
     using.steward.open({"cuda:0": 100 * MIB, "cuda:1": 1000 * MIB})
     async with serving(spec("located", memory_mib=300, device=device), using=using) as registry:
         model = registry.get("located")
-        assert label(await model.infer(model.task.parse({"text": "where"}), "r")) == "cuda:1"
+        assert label(await model.infer(model.task.parse({"text": "where"}), Origin("r"))) == "cuda:1"
 
 
 async def test_an_engine_that_leaves_its_gpu_alone_is_accounted_for_on_the_host(tmp_path: Path) -> None:
@@ -48,7 +51,7 @@ async def test_an_engine_that_leaves_its_gpu_alone_is_accounted_for_on_the_host(
     using.steward.open(GPUS)
     async with serving(one, using=using) as registry:
         model = registry.get("echo")
-        await model.infer(model.task.parse({"text": "a"}), "r")
+        await model.infer(model.task.parse({"text": "a"}), Origin("r"))
         ledger = using.steward.ledger
         assert [ledger.reserved_bytes(name) for name in GPUS] == [0, 0]
         assert ledger.reserved_bytes(HOST) > 0
@@ -60,7 +63,7 @@ async def test_gpus_that_cannot_be_measured_keep_what_was_granted(tmp_path: Path
     using.steward.open(GPUS)
     async with serving(one, using=using) as registry:
         model = registry.get("located")
-        await model.infer(model.task.parse({"text": "a"}), "r")
+        await model.infer(model.task.parse({"text": "a"}), Origin("r"))
         assert using.steward.ledger.reserved_bytes("cuda:0") == 512 * MIB
     known = using.steward.footprints.read(one).cuda
     assert known is not None

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, ModelUnavailable, Overloaded
 from gateway.runtime.memory import HOST
 from gateway.runtime.model import Model
 from gateway.runtime.registry import Registry
-from gateway.tasks import Answer
+from gateway.tasks import Answer, Origin
 from tests.runtime.conftest import label, means, serving, spec, until
 
 
@@ -25,7 +25,7 @@ def row(name: str, engine: str = "echo", **fields: Any) -> ModelSpec:
 
 async def ask(model: Model, text: str = "a") -> Answer | GatewayError:
     try:
-        return await model.infer(model.task.parse({"text": text}), "r")
+        return await model.infer(model.task.parse({"text": text}), Origin("r"))
     except GatewayError as error:
         return error
 

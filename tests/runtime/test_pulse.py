@@ -9,11 +9,12 @@ import signal
 import pytest
 
 from gateway.runtime.model import Model
+from gateway.tasks import Origin
 from tests.runtime.conftest import label, serving, spec, until
 
 
 async def ask(model: Model, text: str) -> str:
-    return label(await model.infer(model.task.parse({"text": text}), "r"))
+    return label(await model.infer(model.task.parse({"text": text}), Origin("r")))
 
 
 def pid_of(model: Model) -> int:
