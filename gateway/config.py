@@ -83,7 +83,9 @@ class Replicas(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _of_a_number(cls, value: Any) -> Any:
-        return {"min": value, "max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"min": value, "max": value}
+        return {"max": value["min"], **value} if isinstance(value, dict) and "min" in value else value
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
