@@ -101,8 +101,11 @@ class Keeper:
     def wake(self) -> None:
         """Something may have changed: a request came, a batch ended, the worker died."""
         self._wake.set()
-        # Idle, it could go for another; waiting for memory, its first request is what others may have to go for.
-        if not self.replica.is_busy if self.replica is not None else len(self._house.queue) == 1:
+        if self.replica is None:
+            may_move = len(self._house.queue) == 1  # others may now have to go for it
+        else:
+            may_move = not self.replica.is_busy  # it may now have to go for others
+        if may_move:
             self._means.steward.nudge()
 
     def drop(self, request: Request) -> None:
@@ -121,11 +124,13 @@ class Keeper:
         try:
             while True:
                 await self._until_wanted()
-                await self._live_once()
+                try:
+                    await self._live_once()
+                except Exception:
+                    log.exception("keeper failed", model=self.spec.name)
+                    await self._load_failed(ModelUnavailable(f"{self.spec.name} failed; the log has the reason"))
         finally:
             self._means.steward.occupants.remove(self)
-
-    # Leaving
 
     def leave(self, why: Leave) -> None:
         """Unload once nothing is inside; who waits in the queue goes on waiting."""
@@ -149,8 +154,6 @@ class Keeper:
             self._gone.clear()
         return self._gone.wait()
 
-    # One life
-
     async def _until_wanted(self) -> None:
         while not (self.is_open and (self._wants_itself or len(self._house.queue))):
             self._wake.clear()
@@ -167,7 +170,7 @@ class Keeper:
             if await self._load(replica, self.stay, files):
                 await self._serve(replica, self.stay)
                 await self._part(replica)
-        except asyncio.CancelledError:
+        except BaseException:
             if self.replica is not None:
                 self.replica.fail_inside(ModelUnavailable(f"{self.spec.name} is shutting down"))
             raise
@@ -175,10 +178,8 @@ class Keeper:
             await self._clear(STOP_S)
 
     async def _files(self) -> Path | None:
-        if not self.spec.source:
-            return Path()
         try:
-            return await asyncio.to_thread(self._means.weights.path, self.spec)
+            return await self._means.files(self.spec)
         except GatewayError as error:
             await self._load_failed(error, delay_s=5.0 if self.spec.preload else 0.0)
             return None
@@ -209,8 +210,7 @@ class Keeper:
                     return None
                 await steward.change(seen, left_s)
         except GatewayError as error:
-            self._failures += 1
-            await self._load_failed(error, backoff_s(self._failures))
+            await self._load_failed(error)
             return None
         finally:
             self.shortage = None
@@ -223,14 +223,17 @@ class Keeper:
         try:
             loaded = await replica.start(self._means.nursery, files, device)
         except GatewayError as error:
-            self._failures += 1
-            await self._load_failed(error, delay_s=backoff_s(self._failures))
+            await self._load_failed(error)
             return False
         await stay.settle_in(loaded)
         self._note_loaded(loaded, replica.worker.pid)
         return True
 
-    async def _load_failed(self, error: GatewayError, delay_s: float) -> None:
+    async def _load_failed(self, error: GatewayError, delay_s: float | None = None) -> None:
+        """Tell why, and wait before the next try: longer each time, unless it is said how long."""
+        if delay_s is None:
+            self._failures += 1
+            delay_s = backoff_s(self._failures)
         log.error("model not loaded", model=self.spec.name, reason=error.detail, retry_in_s=delay_s)
         self.state = "failed"
         error.retry_after_s = delay_s or None
@@ -243,12 +246,9 @@ class Keeper:
         self.state, self._wants_itself, self._recycling = "ready", self.spec.preload and not self._is_spare, False
         self._house.on_loaded()
         self._means.steward.nudge()
-        metrics, name = self._means.metrics, self.spec.name
-        metrics.loads.labels(name).inc()
-        for part, seconds in loaded.seconds.items():
-            metrics.load_seconds.labels(name, part).set(seconds)
+        self._means.metrics.observe_load(self.spec.name, loaded.seconds)
         rounded = {part: round(seconds, 3) for part, seconds in loaded.seconds.items()}
-        log.info("model loaded", model=name, worker=pid, device=loaded.device, seconds=rounded)
+        log.info("model loaded", model=self.spec.name, worker=pid, device=loaded.device, seconds=rounded)
 
     async def _serve(self, replica: Replica, stay: Stay) -> None:
         """Feed the worker until it is lost, or has nothing inside and is to leave."""

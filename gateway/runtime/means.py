@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ class Means:
     nursery: Nursery
     metrics: Metrics
     steward: Steward
+
+    async def files(self, spec: ModelSpec) -> Path:
+        """Where the row's weights are; an empty path for a row without. Raises `ModelUnavailable`."""
+        return await asyncio.to_thread(self.weights.path, spec) if spec.source else Path()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from prometheus_client import (
@@ -66,6 +66,12 @@ class Metrics:
         """Count one answered request; `code` is 0 for a success."""
         self.requests.labels(model, task, str(status), str(code)).inc()
         self.seconds.labels(model).observe(seconds)
+
+    def observe_load(self, model: str, seconds: Mapping[str, float]) -> None:
+        """Count one load, and keep where its seconds went."""
+        self.loads.labels(model).inc()
+        for part, value in seconds.items():
+            self.load_seconds.labels(model, part).set(value)
 
     def count_tokens(self, model: str, usage: Usage) -> None:
         """Count the tokens of one answer."""

@@ -81,11 +81,14 @@ class Steward:
             log.warning("what a model takes is not kept", model=spec.name, reason=error.strerror)
 
     async def seek(self, who: Occupant, files: Path, *, may_evict: bool) -> Grant | Shortage:
-        """Room for `who`, whose weights are at `files`. Raises `ModelUnavailable` if there can never be enough."""
+        """Room for `who`, whose weights are at `files`. Raises `ModelUnavailable` if there can never be any."""
         await self._opened.wait()
         spec = who.spec
         measured = await self.measured(spec)
-        files_bytes = await asyncio.to_thread(size_below, files) if spec.source else 0
+        try:
+            files_bytes = await asyncio.to_thread(size_below, files) if spec.source else 0
+        except OSError as error:
+            raise ModelUnavailable(f"the weights of {spec.name} cannot be read: {error.strerror}") from error
         wished = placement.wished(spec.device, self.gpus, ignores_gpus=measured.ignores_gpus)
         needed = {device: needed_bytes(spec, measured, files_bytes, device, self.ledger.budgets) for device in wished}
         async with self._turn:
