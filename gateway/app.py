@@ -15,7 +15,8 @@ from gateway.api.control import control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import GIB, ModelSpec, Settings
-from gateway.reload import Reload
+from gateway.engines.automatic import engine_name
+from gateway.reload import Reload, settled
 from gateway.runtime.batch_store import BatchStore
 from gateway.runtime.batches import Batches
 from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
@@ -48,10 +49,13 @@ def create_app(
     """The application that serves `specs`. Its lifespan starts the models and stops them.
 
     With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
-    Raises `ConfigError` for a row whose task does not exist.
+    Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
+    machine though the gateway is offline.
     """
     metrics = Metrics()
-    nursery = Nursery([spec.engine for spec in specs], settings.log_format, settings.log_level)
+    keys = Keyring.of(settings)
+    specs = settled(settings, keys, specs)
+    nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
     steward = new_steward(settings)
     metrics.watch(steward.ledger)
@@ -66,7 +70,7 @@ def create_app(
         try:
             async with AsyncExitStack() as stack:
                 if management is not None:
-                    reload = Reload(management.models_file, settings, registry, presence, metrics)
+                    reload = Reload(management.models_file, settings, keys, registry, presence, metrics)
                     stack.enter_context(reload.on_hangup())
                     await stack.enter_async_context(control(management.socket, {"reload": reload}))
                 yield
@@ -75,14 +79,7 @@ def create_app(
             await registry.stop(settings.grace_s)
 
     app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    state = State(
-        settings=settings,
-        registry=registry,
-        metrics=metrics,
-        keys=Keyring.of(settings),
-        presence=presence,
-        batches=batches,
-    )
+    state = State(settings=settings, registry=registry, metrics=metrics, keys=keys, presence=presence, batches=batches)
     install(app, state)
     return app
 

@@ -142,6 +142,17 @@ class InputTooLong(GatewayError):
         return f"AiError: {self.detail} ({request_id})"
 
 
+class FlaggedContent(GatewayError):
+    """The model's own safety checker has flagged the picture."""
+
+    status, code, title = 400, 3030, "NSFW"
+    default = "the generated image was flagged as NSFW content"
+
+    def message(self, request_id: str) -> str:
+        """The live service puts no name in front of this one."""
+        return f"AiError: {self.detail} ({request_id})"
+
+
 class ContextExceeded(GatewayError):
     """Prompt and requested output do not fit the context window."""
 
@@ -153,6 +164,19 @@ class ContextExceeded(GatewayError):
             or f"The estimated number of input and maximum output tokens ({wanted}) exceeded "
             f"this model context window limit ({limit})"
         )
+
+
+class AnthropicUnsupported(GatewayError):
+    """A model of this gateway was asked in the form of Anthropic's Messages API."""
+
+    status, code, title = 400, 5006, "Bad input"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'Anthropic Messages API is not supported for model "{name}"')
+
+    def message(self, request_id: str) -> str:
+        """The live service puts no name in front of this one."""
+        return f"AiError: {self.detail} ({request_id})"
 
 
 class LoraUnsupported(GatewayError):

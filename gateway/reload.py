@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
-from gateway.config import ConfigError, Settings, load_specs
+from gateway.config import ConfigError, ModelSpec, Settings, load_specs
+from gateway.engines.outbound import refuse_outbound
 from gateway.errors import GatewayError
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
@@ -22,12 +24,24 @@ from gateway.weights.store import Store
 log = structlog.get_logger("gateway.reload")
 
 
+def settled(settings: Settings, keys: Keyring, specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """The rows as they are served, with `prefix_cache: auto` decided by whether all callers are one tenant.
+
+    Raises `ConfigError` for a row that needs another machine though the gateway is offline.
+    """
+    if settings.offline:
+        refuse_outbound(specs)
+    shared = "shared" if not keys.has_keys() or len(settings.accounts) == 1 else "account"
+    return [spec.model_copy(update={"prefix_cache": shared}) if spec.prefix_cache == "auto" else spec for spec in specs]
+
+
 @dataclass(frozen=True)
 class Reload:
     """Reads the file again when called; a file that cannot be applied changes nothing."""
 
     file: Path
     settings: Settings
+    keys: Keyring
     registry: Registry
     presence: Presence
     metrics: Metrics
@@ -49,6 +63,7 @@ class Reload:
             specs = await asyncio.to_thread(load_specs, self.file)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read {self.file}: {error}") from error
+        specs = settled(self.settings, self.keys, specs)
         pinned = await asyncio.to_thread(Lock.for_models, self.file)
         store = Store(self.settings.home, offline=self.settings.offline, pinned=pinned)
         changes = await self.registry.change(specs, store)

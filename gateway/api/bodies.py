@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from gateway.api.documents import BOM, decode_json, decode_media
+from gateway.api.multipart import decode_form
 from gateway.errors import BadInput, MissingBody, RequestAborted, RequestTimeout, RequestTooLarge
 from gateway.tasks import Task, TaskInput
 from gateway.tasks.base import JSON
@@ -19,6 +21,30 @@ LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks for: the input, the form that it has and its answer gets, and whether it may wait for it."""
+
+    input: TaskInput
+    form: Task
+    waits: bool = True
+
+
+def may_wait(document: Any) -> bool:
+    """False if the body says `options.rejectIfBusy`, which every route understands; raises `BadInput`."""
+    options = document.get("options") if isinstance(document, dict) else None
+    wanted = options.get("rejectIfBusy") if isinstance(options, dict) else None
+    if not isinstance(wanted, bool | None):
+        raise BadInput("Type mismatch of '/options/rejectIfBusy', not in 'boolean'")
+    return not wanted
+
+
+def asked_of(task: Task, document: Any) -> Asked:
+    """What a decoded JSON document asks of a model of `task`; raises `BadInput` or `BadBase64`."""
+    form = task.form_of(document)
+    return Asked(form.parse(document), form, may_wait(document))
 
 
 async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_s: float = STALL_S) -> bytes:
@@ -77,22 +103,28 @@ def is_json(kind: str, body: bytes) -> bool:
     return kind in _VAGUE and body[:256].removeprefix(BOM).lstrip()[:1] == b"{"
 
 
-def to_input(task: Task, kind: str, body: bytes) -> TaskInput:
-    """The task input that a body of media type `kind` describes; raises `BadInput` or `BadBase64`."""
+def to_asked(task: Task, headers: Headers, body: bytes) -> Asked:
+    """What a body with these headers asks of a model of `task`; raises `BadInput` or `BadBase64`."""
+    kind = media_type(headers)
     if kind.startswith("multipart/"):
-        raise BadInput("multipart bodies are not accepted by this model; send JSON")
+        if not task.takes_forms:
+            raise BadInput("multipart bodies are not accepted by this model; send JSON")
+        return Asked(task.parse_form(decode_form(headers["content-type"], body)), task)
     if is_json(kind, body):
-        document = None
-        if task.media_field is not None and len(body) > LARGE_BYTES and _takes_numbers(task.input, task.media_field):
-            document = decode_media(body, task.media_field)
-        return task.parse(decode_json(body) if document is None else document)
+        fields = _number_fields(task.input) if len(body) > LARGE_BYTES else ()
+        document = decode_media(body, *fields) if fields else None
+        return asked_of(task, decode_json(body) if document is None else document)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    return task.parse_raw(body)
+    return Asked(task.parse_raw(body), task)
 
 
 @lru_cache
-def _takes_numbers(kind: type[TaskInput], field: str) -> bool:
-    """Whether `field` may be an array in JSON (media as numbers), by the input's own schema."""
-    schema = kind.model_json_schema()["properties"][field]
-    return "array" in {form.get("type") for form in (schema, *schema.get("anyOf", ()))}
+def _number_fields(kind: type[TaskInput]) -> tuple[str, ...]:
+    """The fields that may be media written as an array of numbers, by the input's own schema."""
+    fields = kind.model_json_schema().get("properties", {}).items()
+    return tuple(name for name, schema in fields if any(map(_is_bytes, (schema, *schema.get("anyOf", ())))))
+
+
+def _is_bytes(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "array" and schema.get("items", {}).get("maximum") == 255

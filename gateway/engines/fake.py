@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from gateway.engines.base import Engine as Base
+from gateway.tasks import Usage
+from gateway.tasks.drawing import Picture
 from gateway.tasks.speech_recognition import Segment, Transcript, TranscriptionInfo
 from gateway.tasks.text_classification import Label, TextClassificationOutput
-from gateway.tasks.text_embeddings import TextEmbeddingsOutput
+from gateway.tasks.text_embeddings import Embedded, EmbeddingsInput
 from gateway.tasks.text_to_speech import SpeechOutput
 
 
@@ -17,9 +21,11 @@ def _classify(input: Any) -> TextClassificationOutput:
     return TextClassificationOutput([Label(label="SHORT", score=1 - score), Label(label="LONG", score=score)])
 
 
-def _embed(input: Any) -> TextEmbeddingsOutput:
-    data = [[float(len(text)), float(text.count(" ")), 1.0] for text in input.text]
-    return TextEmbeddingsOutput(shape=[len(data), 3], data=data, pooling=input.pooling)
+def _embed(input: EmbeddingsInput) -> Any:
+    texts = [text for passages in input.passages() for text in passages.texts]
+    data = np.array([[len(text), text.count(" "), 1] for text in texts], dtype=np.float32)
+    words = sum(len(text.split()) for text in texts)
+    return input.answer(Embedded(data=data, pooling=input.how() or "mean", usage=Usage(prompt_tokens=words)))
 
 
 def _transcribe(input: Any) -> Transcript:
@@ -31,6 +37,13 @@ def _speak(input: Any) -> SpeechOutput:
     return SpeechOutput(audio=input.utterance().text.encode(), media_type="audio/mpeg")
 
 
+def _draw(input: Any) -> Picture:
+    drawing = input.drawing()
+    images = [len(image) for image in (drawing.image, drawing.mask, *drawing.references.values()) if image is not None]
+    words = [drawing.prompt, f"{drawing.width}x{drawing.height}", drawing.steps, drawing.seed, *images]
+    return Picture(" ".join(map(str, words)).encode())
+
+
 class Engine(Base):
     """Answers from the input alone: lengths, counts, the text itself."""
 
@@ -39,6 +52,7 @@ class Engine(Base):
         "text-embeddings": _embed,
         "automatic-speech-recognition": _transcribe,
         "text-to-speech": _speak,
+        "text-to-image": _draw,
     }
 
     def run(self, inputs: Sequence[Any]) -> Sequence[Any]:

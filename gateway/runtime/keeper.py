@@ -108,15 +108,12 @@ class Keeper:
         if may_move:
             self._means.steward.nudge()
 
-    def drop(self, request: Request) -> None:
-        """The caller of a request inside has left."""
-        if self.replica is not None:
-            self.replica.drop(request)
-
-    def check(self) -> None:
-        """Look after the worker; called now and then."""
-        if self.replica is not None:
-            self.replica.check()
+    @property
+    def room(self) -> int:
+        """How many more requests would be taken in at once; an unloaded place takes one, and loads for it."""
+        if self.state == "ready" and self.replica is not None:
+            return self.replica.room
+        return int(self.state == "unloaded" and self.is_open)
 
     async def run(self) -> None:
         """Keep the place until cancelled; then end the worker."""
@@ -221,6 +218,7 @@ class Keeper:
         self.state = "loading"
         device = placement.engine_device(self.spec.device, stay.device, self._means.steward.gpus)
         try:
+            replica.worker.spec = await self._means.resolved(self.spec)
             loaded = await replica.start(self._means.nursery, files, device)
         except GatewayError as error:
             await self._load_failed(error)
@@ -248,7 +246,7 @@ class Keeper:
         self._means.steward.nudge()
         self._means.metrics.observe_load(self.spec.name, loaded.seconds)
         rounded = {part: round(seconds, 3) for part, seconds in loaded.seconds.items()}
-        log.info("model loaded", model=self.spec.name, worker=pid, device=loaded.device, seconds=rounded)
+        log.info("model loaded", model=self.spec.name, worker=pid, served_by=loaded.served_by, seconds=rounded)
 
     async def _serve(self, replica: Replica, stay: Stay) -> None:
         """Feed the worker until it is lost, or has nothing inside and is to leave."""

@@ -22,6 +22,9 @@ class Weights(Protocol):
     def path(self, spec: ModelSpec) -> Path:
         """The folder or file to load; raises `ModelUnavailable` that says what to run."""
 
+    def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row with its adapters as folders on this machine; raises as `path` does."""
+
 
 @dataclass(frozen=True)
 class Means:
@@ -35,6 +38,10 @@ class Means:
     async def files(self, spec: ModelSpec) -> Path:
         """Where the row's weights are; an empty path for a row without. Raises `ModelUnavailable`."""
         return await asyncio.to_thread(self.weights.path, spec) if spec.source else Path()
+
+    async def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row as the worker needs it. Raises as `files` does."""
+        return await asyncio.to_thread(self.weights.resolved, spec) if spec.loras else spec
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import GatewayError, InferenceFailed, revive
-from gateway.tasks import Answer, Piece
+from gateway.tasks import Answer, Piece, Usage
 
 MAX_FRAME_BYTES = 1 << 30
 _PREFIX_BYTES = 4
@@ -61,7 +61,7 @@ class Ping(Message):
     """Gateway → worker, while nothing is inside: answer with `Pong`."""
 
 
-class Usage(msgspec.Struct, array_like=True, frozen=True):
+class Taken(msgspec.Struct, array_like=True, frozen=True):
     """Bytes of memory a worker takes by itself, now and at most so far: of the host and of the GPUs."""
 
     host: int = 0
@@ -71,31 +71,41 @@ class Usage(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Loaded(Message):
-    """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes."""
+    """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes.
+
+    `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers; beyond
+    `taken` it may grow by `cache_bytes` by design.
+    """
 
     streams: bool
     device: str
     seconds: dict[str, float]
-    usage: Usage = Usage()
+    engine: str = ""
+    served_by: str = ""
+    taken: Taken = Taken()
     cache_bytes: int = 0
 
 
 class Failure(msgspec.Struct, array_like=True):
-    """A failure as data: the name of a `GatewayError` and its detail."""
+    """A failure as data: the name of a `GatewayError`, its detail, and what it says of sending again."""
 
     kind: str
     detail: str
+    should_retry: bool | None = None
+    retry_after_s: float | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What may be told of `error`: a `GatewayError` says itself, anything else is `InferenceFailed`."""
         if isinstance(error, GatewayError):
-            return cls(type(error).__name__, error.detail)
-        return cls(InferenceFailed.__name__, InferenceFailed.default)
+            return cls(type(error).__name__, error.detail, error.should_retry, error.retry_after_s)
+        return cls(InferenceFailed.__name__, InferenceFailed.default, InferenceFailed.should_retry)
 
     def error(self) -> GatewayError:
         """The error to raise on this side of the pipe."""
-        return revive(self.kind, self.detail)
+        error = revive(self.kind, self.detail)
+        error.should_retry, error.retry_after_s = self.should_retry, self.retry_after_s
+        return error
 
 
 class LoadFailed(Message):
@@ -125,6 +135,12 @@ class Pieces(Message):
     pieces: list[tuple[int, Piece]]
 
 
+class Spent(Message):
+    """Worker → gateway: what a dropped request had cost."""
+
+    usage: Usage
+
+
 class Beat(Message):
     """Worker → gateway: a step ended without news; the worker is alive."""
 
@@ -136,11 +152,11 @@ class Pong(Message):
 class Grown(Message):
     """Worker → gateway, at most once a second: its memory changed noticeably."""
 
-    usage: Usage
+    taken: Taken
 
 
 ToWorker = Load | Run | Drop | Stop | Ping
-FromWorker = Loaded | LoadFailed | Results | Pieces | Beat | Pong | Grown
+FromWorker = Loaded | LoadFailed | Results | Pieces | Spent | Beat | Pong | Grown
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from gateway.engines import device
-from gateway.runtime.messages import Grown, Message, Usage
+from gateway.runtime.messages import Grown, Message, Taken
 
 REPORT_S = 1.0
 # Smaller changes are not worth a message.
@@ -21,13 +21,13 @@ class Meter:
 
     def __init__(self) -> None:
         self._born_bytes = device.host_bytes()[0]
-        self._told = Usage()
+        self._told = Taken()
         self._due_at = 0.0
 
-    def read(self) -> Usage:
+    def read(self) -> Taken:
         """The memory now."""
         host, host_peak = (max(0, size - self._born_bytes) + COPIED_BYTES for size in device.host_bytes())
-        self._told = Usage(host, host_peak, *device.gpu_bytes())
+        self._told = Taken(host, host_peak, *device.gpu_bytes())
         self._due_at = time.monotonic() + REPORT_S
         return self._told
 

@@ -114,7 +114,8 @@ class Model:
     def tick(self) -> None:
         """Look after workers, places and idleness; called now and then."""
         for keeper in self._keepers:
-            keeper.check()
+            if keeper.replica is not None:
+                keeper.replica.check()
         self._scaler.tick()
         if self._keep_s is None or self.spec.pin or self._open:
             return
@@ -122,38 +123,36 @@ class Model:
             if (idle_s := keeper.idle_s) is not None and idle_s >= self._keep_s:
                 keeper.leave("idle")
 
-    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None) -> Answer:
+    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True) -> Answer:
         """The answer to `input`, in the form of `task`, another shape of the model's task, if it is given.
 
-        Raises `GatewayError`; being cancelled withdraws the request.
+        Raises `GatewayError`, `Overloaded` also if the request would have to wait and `waits` is false; being
+        cancelled withdraws the request.
         """
         if self._successor is not None:
-            return await self._successor.infer(input, origin, task)
-        request = await self._submit(input, origin, task, stream=False)
+            return await self._successor.infer(input, origin, task, waits=waits)
+        request = await self._submit(input, origin, task, stream=False, waits=waits)
         try:
             async with asyncio.timeout_at(request.deadline):
-                answer = await request.answer
+                return await request.answer
         except TimeoutError:
             raise RequestTimeout from None
         finally:
             self._withdraw(request)
-        if answer.usage is not None:
-            self._means.metrics.count_tokens(self.spec.name, answer.usage)
-        return answer
 
-    async def stream(self, input: TaskInput, origin: Origin, task: Task | None = None) -> AsyncGenerator[Piece, None]:
-        """The pieces of the answer, to the one that `is_last`. Raises `GatewayError`, also before the first."""
+    async def stream(
+        self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True
+    ) -> AsyncGenerator[Piece, None]:
+        """The pieces of the answer, to the one that `is_last`. Raises as `infer` does, also before the first."""
         if self._successor is not None:
-            async with contextlib.aclosing(self._successor.stream(input, origin, task)) as pieces:
+            async with contextlib.aclosing(self._successor.stream(input, origin, task, waits=waits)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        request = await self._submit(input, origin, task, stream=True)
+        request = await self._submit(input, origin, task, stream=True, waits=waits)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
-                if piece.usage is not None:
-                    self._means.metrics.count_tokens(self.spec.name, piece.usage)
                 yield piece
                 if piece.is_last:
                     return
@@ -204,7 +203,9 @@ class Model:
     def _insides(self) -> list[dict[int, Request]]:
         return [keeper.inside for keeper in self._keepers]
 
-    async def _submit(self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool) -> Request:
+    async def _submit(
+        self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool, waits: bool
+    ) -> Request:
         self._refuse_if_unable()
         arriving = object()
         self._enter(arriving)
@@ -218,6 +219,8 @@ class Model:
             request = Request(job, extent, loop.time() + self.spec.timeout_s)
             if self._closed is not None and self._ended:
                 raise self._closed.fresh()
+            if not waits and len(self._queue) >= sum(keeper.room for keeper in self._keepers):
+                raise Overloaded
             self._queue.submit(request)
             self._enter(request)
         finally:
@@ -250,8 +253,8 @@ class Model:
         self._exit(request)
         if not self._queue.discard(request):
             for keeper in self._keepers:
-                if request.id in keeper.inside:
-                    keeper.drop(request)
+                if keeper.replica is not None and request.id in keeper.inside:
+                    keeper.replica.drop(request)
 
     def _loaded(self) -> None:
         self._fault = self._refusal = None

@@ -13,12 +13,13 @@ import structlog
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, InferenceFailed, RequestTimeout, WorkerLost
 from gateway.runtime import messages
-from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Results, Run, Usage
+from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Results, Run, Spent, Taken
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.nursery import Nursery
 from gateway.runtime.queue import BatchQueue, Budget
 from gateway.runtime.request import Request
 from gateway.runtime.worker import OFF_LOOP_BYTES, Worker
+from gateway.tasks import Answer, Piece
 
 Loss = Literal["died", "stuck", "stopped", "silent"]
 # An idle worker that owes a sign of life for this long is not ready; after the second time it is replaced.
@@ -33,7 +34,7 @@ class Replica:
         self.spec = spec
         self.inside: dict[int, Request] = {}
         self.loaded: Loaded | None = None
-        self.usage = Usage()
+        self.usage = Taken()
         self.batches = 0
         self.idle_since = time.monotonic()
         self.loss: Loss = "died"
@@ -44,12 +45,13 @@ class Replica:
         self._busy = False
         self._served_one = False
         self._fed_at = 0.0
+        self._metrics = metrics
         self._batch_items = metrics.batch_items.labels(spec.name)
 
     async def start(self, nursery: Nursery, files: Path, device: str) -> Loaded:
         """Load; raises `ModelUnavailable` with the reason. Call `end` in any case."""
         self.loaded = await self.worker.start(nursery, files, canary=self.spec.preload, device=device)
-        self.usage, self.idle_since = self.loaded.usage, time.monotonic()
+        self.usage, self.idle_since = self.loaded.taken, time.monotonic()
         return self.loaded
 
     async def end(self, grace_s: float) -> None:
@@ -65,6 +67,13 @@ class Replica:
     def is_busy(self) -> bool:
         """Whether it has something to do, also for requests whose callers have left."""
         return bool(self.inside) or self._busy
+
+    @property
+    def room(self) -> int:
+        """How many more requests would be taken in at once."""
+        if self._streams:
+            return self.spec.max_streams - len(self.inside)
+        return 0 if self._busy else self.spec.max_batch_items
 
     @property
     def is_quiet(self) -> bool:
@@ -176,6 +185,7 @@ class Replica:
     def _receive(self, message: FromWorker) -> None:
         if isinstance(message, Results):
             for result in message.results:
+                self._meter(result.answer)
                 self._finish(result)
             if message.idle:
                 self._busy = False
@@ -184,6 +194,8 @@ class Replica:
             self._wake()
         elif isinstance(message, Pieces):
             for id, piece in message.pieces:
+                if piece.is_last:
+                    self._meter(piece)
                 request = self.inside.get(id)
                 if request is None:
                     continue
@@ -193,9 +205,16 @@ class Replica:
                     self._served_one = True
                     self._note_inside()
                     self._wake()
+        elif isinstance(message, Spent):
+            self._meter(message)
         elif isinstance(message, Grown):
-            self.usage = message.usage
+            self.usage = message.taken
             self._wake()
+
+    def _meter(self, source: Answer | Piece | Spent | None) -> None:
+        """Tokens count, whether or not their caller is still there."""
+        if source is not None and source.usage is not None:
+            self._metrics.count_tokens(self.spec.name, source.usage)
 
     def _finish(self, result: messages.Result) -> None:
         request = self.inside.pop(result.id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.config import ModelSpec
 from gateway.runtime.memory import HOST
-from gateway.runtime.messages import Loaded, Usage
+from gateway.runtime.messages import Loaded, Taken
 from gateway.runtime.need import footprint_on, growth_bytes
 from gateway.weights.footprint import Footprint, Measured
 
@@ -23,7 +23,7 @@ class Tally:
         `granted_bytes` of a GPU stay its share if the library there does not tell what it takes.
         """
         self.device = device
-        self.usage = usage = loaded.usage
+        self.usage = usage = loaded.taken
         self._cache_bytes = loaded.cache_bytes
         self._spec = spec
         self.batches = 0
@@ -31,7 +31,7 @@ class Tally:
         self._host_peak = max(usage.host_peak, known.host_bytes if known else 0)
         self._gpu_peak = max(usage.gpu_peak or granted_bytes, known.gpu_bytes if known else 0)
 
-    def note(self, usage: Usage) -> bool:
+    def note(self, usage: Taken) -> bool:
         """The memory changed; says whether the measured peak did."""
         self.usage = usage
         if self.batches > YOUNG_BATCHES or max(usage.host_peak - self._host_peak, usage.gpu_peak - self._gpu_peak) <= 0:

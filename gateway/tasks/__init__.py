@@ -1,17 +1,22 @@
 """The contracts: what a caller sends and what comes back, one file per task."""
 
 from gateway.tasks import (
+    chat_completion,
+    chat_native,
     embedding_forms,
     image_classification,
     multimodal_embeddings,
     object_detection,
+    openai_embeddings,
     reranking,
+    responses,
     safety,
     speech_recognition,
     summarization,
     text_classification,
     text_embeddings,
     text_generation,
+    text_to_image,
     text_to_speech,
     translation,
 )
@@ -26,8 +31,13 @@ TASKS = Registry(
         embedding_forms.BGE_M3,
         embedding_forms.EMBEDDING_GEMMA,
         embedding_forms.QWEN3,
+        openai_embeddings.TASK,
         text_generation.TASK,
         safety.TASK,
+        chat_completion.CHAT,
+        chat_native.NATIVE_CHAT,
+        responses.GPT_OSS,
+        responses.RESPONSES,
         translation.TASK,
         translation.INDIC_TRANS,
         summarization.TASK,
@@ -38,6 +48,12 @@ TASKS = Registry(
         image_classification.TASK,
         object_detection.TASK,
         multimodal_embeddings.TASK,
+        text_to_image.STABLE_DIFFUSION,
+        text_to_image.DREAMSHAPER,
+        text_to_image.FLUX_1,
+        text_to_image.FLUX_2,
+        text_to_image.PHOENIX,
+        text_to_image.LUCID,
     ]
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.form import to_values
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
 
@@ -21,12 +22,14 @@ JSON = "application/json"
 class Origin:
     """Where a request comes from; the caller's words have no part in it but `model`, the name that was asked for.
 
-    `account` separates callers who must not learn of each other, such as in a cache of prompts.
+    `account` separates callers who must not learn of each other, such as in a cache of prompts. `affinity` is the
+    caller's name for a conversation whose requests gain from meeting the same replica; no worker is told of it.
     """
 
     request_id: str = ""
     account: str = ""
     model: str = ""
+    affinity: str = ""
 
 
 class TaskInput(BaseModel):
@@ -51,6 +54,11 @@ class TaskInput(BaseModel):
         if isinstance(data, dict):
             return {key: value for key, value in data.items() if value is not None}
         return data
+
+    @classmethod
+    def of_form(cls, fields: Mapping[str, str | bytes]) -> Self:
+        """The input that the fields of a form describe; raises `ValidationError`."""
+        return cls.model_validate(to_values(cls, fields))
 
     def extent(self) -> Extent:
         """How much work this is, for batching: rows and the longest row, in tokens, seconds or pixels, roughly."""
@@ -91,7 +99,8 @@ class Task:
 
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine's answer to an input into one output, for callers that do not
-    stream.
+    stream. `takes_forms` says that a body may be multipart/form-data. `variants` are other forms that the same models
+    are also asked in, by the key that only their requests have.
     """
 
     name: str
@@ -103,12 +112,28 @@ class Task:
     media_field: str | None = None
     render: Callable[[Any], Any] = lambda output: output
     collect: Callable[[Sequence[Piece], Any], Any] | None = None
+    takes_forms: bool = False
     max_body_bytes: int = 10 * MIB
+    variants: Mapping[str, Task] = field(default_factory=dict)
+
+    def form_of(self, data: Any) -> Task:
+        """This form, or the variant of it that a request of `data`, decoded JSON, is in."""
+        if not isinstance(data, dict):
+            return self
+        return next((form for key, form in self.variants.items() if data.get(key) is not None), self)
 
     def parse(self, data: Any) -> TaskInput:
         """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`."""
+        return self._checked(self.input.model_validate, data)
+
+    def parse_form(self, fields: Mapping[str, str | bytes]) -> TaskInput:
+        """The input that a form's fields (texts, and files as bytes) describe; raises like `parse`."""
+        return self._checked(self.input.of_form, fields)
+
+    @staticmethod
+    def _checked(parse: Callable[[Any], TaskInput], data: Any) -> TaskInput:
         try:
-            return self.input.model_validate(data)
+            return parse(data)
         except ValidationError as error:
             raise to_error(error) from None
         except RecursionError:

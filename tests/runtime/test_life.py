@@ -16,7 +16,7 @@ from gateway.runtime.memory import HOST
 from gateway.runtime.model import Model
 from gateway.runtime.registry import Registry
 from gateway.tasks import Answer, Origin
-from tests.runtime.conftest import label, means, serving, spec, until
+from tests.runtime.conftest import NoWeights, label, means, serving, spec, until
 
 
 def row(name: str, engine: str = "echo", **fields: Any) -> ModelSpec:
@@ -259,7 +259,7 @@ async def test_a_process_killed_while_it_loads_is_told_as_such() -> None:
         assert "was killed (SIGKILL, perhaps for want of memory) while loading" in error.detail
 
 
-class Faulty:
+class Faulty(NoWeights):
     """Weights whose place is told only at the second time of asking; the first meets a bug."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from gateway.config import MIB, ModelSpec
 from gateway.runtime.capacity import host_limit_bytes
 from gateway.runtime.eviction import Candidate, choose
 from gateway.runtime.memory import HOST, Ledger
-from gateway.runtime.messages import Loaded, Usage
+from gateway.runtime.messages import Loaded, Taken
 from gateway.runtime.need import CONTEXT_BYTES, PROCESS_BYTES, needed_bytes
 from gateway.runtime.placement import engine_device, ranked, wished
 from gateway.runtime.tally import YOUNG_BATCHES, Tally
@@ -204,19 +204,19 @@ def test_the_engine_is_told_one_device(wish: str, device: str, gpus: dict[str, i
 
 
 def loaded(host: int, peak: int, cache: int = 0) -> Loaded:
-    return Loaded(False, "cpu", {}, Usage(host * MIB, peak * MIB), cache)
+    return Loaded(False, "cpu", {}, "", "", Taken(host * MIB, peak * MIB), cache)
 
 
 def test_a_young_worker_teaches_its_peak_and_an_old_one_outgrows_it() -> None:
     tally = Tally(row(growth_mib=10), Measured(), HOST, loaded(50, 80))
     tally.batches = YOUNG_BATCHES
-    assert tally.note(Usage(90 * MIB, 100 * MIB))
+    assert tally.note(Taken(90 * MIB, 100 * MIB))
     assert not tally.is_outgrown
     tally.batches += 1
-    assert not tally.note(Usage(110 * MIB, 110 * MIB))
+    assert not tally.note(Taken(110 * MIB, 110 * MIB))
     assert not tally.is_outgrown
     assert tally.held() == {HOST: 110 * MIB}
-    tally.note(Usage(111 * MIB, 111 * MIB))
+    tally.note(Taken(111 * MIB, 111 * MIB))
     assert tally.is_outgrown
     assert tally.added_to(Measured(), 2.0) == Measured(cpu=Footprint(host_bytes=100 * MIB, load_s=2.0))
 
@@ -224,9 +224,9 @@ def test_a_young_worker_teaches_its_peak_and_an_old_one_outgrows_it() -> None:
 def test_what_an_engine_may_take_by_design_is_no_growth() -> None:
     tally = Tally(row(growth_mib=10), Measured(), HOST, loaded(50, 50, cache=1000 * MIB))
     tally.batches = YOUNG_BATCHES + 1
-    tally.note(Usage(1059 * MIB, 1059 * MIB))
+    tally.note(Taken(1059 * MIB, 1059 * MIB))
     assert not tally.is_outgrown
-    tally.note(Usage(1061 * MIB, 1061 * MIB))
+    tally.note(Taken(1061 * MIB, 1061 * MIB))
     assert tally.is_outgrown
 
 
