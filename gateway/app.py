@@ -3,68 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.api import State, install
+from gateway.api.control import control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
-from gateway.config import ModelSpec, Settings
+from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
-from gateway.engines.outbound import refuse_outbound
+from gateway.reload import Reload, settled
 from gateway.runtime.batch_store import BatchStore
 from gateway.runtime.batches import Batches
-from gateway.runtime.keeper import Means
+from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
+from gateway.runtime.means import Means
+from gateway.runtime.memory import HOST, Ledger
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.nursery import Nursery
 from gateway.runtime.registry import Registry
-from gateway.runtime.worker import Nursery
+from gateway.runtime.steward import Steward
+from gateway.weights.footprint import Footprints
 from gateway.weights.lock import Lock
 from gateway.weights.store import Store
 
 
-def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock | None = None) -> FastAPI:
+@dataclass(frozen=True)
+class Management:
+    """How an operator reaches a running gateway: the file that is read again, and the socket to say so."""
+
+    models_file: Path
+    socket: Path
+
+
+def create_app(
+    settings: Settings,
+    specs: Sequence[ModelSpec],
+    *,
+    pinned: Lock | None = None,
+    management: Management | None = None,
+) -> FastAPI:
     """The application that serves `specs`. Its lifespan starts the models and stops them.
 
+    With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
     Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
     machine though the gateway is offline.
     """
     metrics = Metrics()
-    if settings.offline:
-        refuse_outbound(specs)
     keys = Keyring.of(settings)
-    specs = [_settled(spec, alone=not keys.has_keys() or len(settings.accounts) == 1) for spec in specs]
+    specs = settled(settings, keys, specs)
     nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
-    registry = Registry(specs, Means(store, nursery, metrics))
+    steward = new_steward(settings)
+    metrics.watch(steward.ledger)
+    registry = Registry(specs, Means(store, nursery, metrics, steward))
     batches = Batches(BatchStore(settings.home / "batches"), registry.get)
+    presence = Presence(store, specs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await registry.start()
         await batches.start()
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                if management is not None:
+                    reload = Reload(management.models_file, settings, keys, registry, presence, metrics)
+                    stack.enter_context(reload.on_hangup())
+                    await stack.enter_async_context(control(management.socket, {"reload": reload}))
+                yield
         finally:
             await batches.stop()
             await registry.stop(settings.grace_s)
 
     app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    state = State(
-        settings=settings,
-        registry=registry,
-        metrics=metrics,
-        keys=keys,
-        presence=Presence(store, specs),
-        batches=batches,
-    )
+    state = State(settings=settings, registry=registry, metrics=metrics, keys=keys, presence=presence, batches=batches)
     install(app, state)
     return app
 
 
-def _settled(spec: ModelSpec, *, alone: bool) -> ModelSpec:
-    """The row with `prefix_cache: auto` decided: `alone` says that all callers are one tenant."""
-    if spec.prefix_cache != "auto":
-        return spec
-    return spec.model_copy(update={"prefix_cache": "shared" if alone else "account"})
+def new_steward(settings: Settings) -> Steward:
+    """An empty ledger with the budgets that the settings allow, and what was measured in earlier lives."""
+    host = settings.memory_gib * GIB if settings.memory_gib is not None else host_limit_bytes() * HOST_SHARE
+    gpu = int(settings.gpu_memory_gib * GIB) if settings.gpu_memory_gib is not None else None
+    return Steward(Ledger({HOST: int(host)}), Footprints(settings.home), gpu)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gateway.errors import GatewayError
 from gateway.properties import Properties
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 def default_home() -> Path:
@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
+    memory_gib: float | None = Field(
+        None, gt=0, description="host memory that all models together may take; default: 80 % of what there is"
+    )
+    gpu_memory_gib: float | None = Field(
+        None, gt=0, description="memory that they may take on each GPU; default: 90 % of what it has"
+    )
     stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
     compat: Literal["default", "strict"] = Field(
         "default", description="strict refuses what Cloudflare refuses, such as JSON mode in a stream"
@@ -70,6 +76,28 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Replicas(Frozen):
+    """How many workers a loaded model has, and when it gets more or fewer."""
+
+    min: int = Field(default=1, ge=1, le=64)
+    max: int = Field(default=1, ge=1, le=64)
+    queue_delay_s: float = Field(default=1.0, gt=0, description="one more when the oldest request has waited this long")
+    idle_s: float = Field(default=60.0, gt=0, description="one fewer when it had nothing to do for this long")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_number(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"min": value, "max": value}
+        return {"max": value["min"], **value} if isinstance(value, dict) and "min" in value else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max ({self.max}) is less than min ({self.min})")
+        return self
+
+
 class ModelSpec(Frozen):
     """One served model: what it is called, which task and engine, where its weights are, how it may be used."""
 
@@ -90,7 +118,14 @@ class ModelSpec(Frozen):
     properties: Properties = Field(default_factory=Properties, description="what the catalogue says of it")
     starter: bool = Field(False, description="fetched by the first `gateway serve`")
     preload: bool = Field(False, description="loaded at start and part of readiness")
-    replicas: int = Field(1, ge=1, le=64)
+    pin: bool = Field(False, description="never unloaded, neither to make room for others nor when idle")
+    idle_unload_s: float | None = Field(None, gt=0, description="unloaded after this long without a request")
+    replicas: Replicas = Field(default_factory=Replicas, description="a number, or {min, max, queue_delay_s, idle_s}")
+    memory_mib: int | None = Field(None, ge=1, description="what a replica takes on its device; default: measured")
+    growth_mib: int | None = Field(
+        None, ge=1, description="how far a worker may outgrow its measured peak; default: half of it, at least 256"
+    )
+    memory_patience_s: float = Field(30.0, ge=0, description="how long requests wait for memory; then 429")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; default: all cores")
@@ -111,6 +146,12 @@ class ModelSpec(Frozen):
     )
     load_timeout_s: float = Field(300.0, gt=0)
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the engine alone")
+
+    @model_validator(mode="after")
+    def _stays_or_goes(self) -> Self:
+        if self.pin and self.idle_unload_s is not None:
+            raise ValueError("pin and idle_unload_s contradict each other")
+        return self
 
     @model_validator(mode="after")
     def _overlay_has_ground(self) -> ModelSpec:

@@ -27,7 +27,9 @@ ROW = "{name: m, task: text-classification, engine: fake"
         ("[]", "must be a mapping with a list under `models:`"),
         ("models: []\nextra: 1", "unknown key `extra`"),
         (f"models: [{ROW}, preloaded: true}}]", "row m: preloaded: Extra inputs are not permitted"),
-        (f"models: [{ROW}, replicas: 0}}]", "row m: replicas: Input should be greater than or equal to 1"),
+        (f"models: [{ROW}, replicas: 0}}]", "row m: replicas.min: Input should be greater than or equal to 1"),
+        (f"models: [{ROW}, replicas: {{min: 3, max: 2}}}}]", "replicas: Value error, max (2) is less than min (3)"),
+        (f"models: [{ROW}, pin: true, idle_unload_s: 5}}]", "pin and idle_unload_s contradict each other"),
         ("models: [{task: t, engine: e}]", "row #1: name: Field required"),
         (f"models: [{ROW}}}, {ROW}}}]", "row m: the name m is already taken by m"),
         (f"models: [{ROW}, aliases: [n]}}, {{name: n, task: t, engine: e}}]", "the name n is already taken by m"),
@@ -91,3 +93,11 @@ def test_settings_come_from_the_environment_and_give_way_to_arguments(monkeypatc
 def test_a_missing_models_file_says_what_to_pass(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--models"):
         find_models_file(Settings(models=tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"), [("2", (2, 2)), ("{min: 3}", (3, 3)), ("{max: 4}", (1, 4)), ("{min: 2, max: 5}", (2, 5))]
+)
+def test_replicas_are_a_number_or_bounds(text: str, bounds: tuple[int, int]) -> None:
+    (spec,) = parse_specs(f"models: [{ROW}, replicas: {text}}}]", "f.yaml")
+    assert (spec.replicas.min, spec.replicas.max) == bounds

@@ -14,6 +14,7 @@ from gateway.api.choosing import Chosen
 from gateway.api.documents import decode_json
 from gateway.api.exchange import exchange_of
 from gateway.api.frames import Frames, NativeFrames
+from gateway.api.keep_alive import keep_alive_s
 from gateway.api.response_frames import ResponseFrames
 from gateway.api.run_frames import RunChatFrames, TextFrames
 from gateway.api.state import state_of
@@ -60,6 +61,7 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
     model, origin = chosen.model, chosen.origin
     if state_of(request).settings.compat == "strict":
         compat.check(model.spec, asked)
+    model.keep_alive(keep_alive_s(request.headers))
     form = None if asked.form is model.task else asked.form
     if asked.form.collect is not None and getattr(asked.input, "stream", False):
         frames = frames_for(asked, origin, is_openai=exchange_of(request.scope).is_openai)

@@ -17,11 +17,11 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 once every preloaded model has answered its first question, else 503; every model's state."""
+    """200 while every preloaded model can answer and no worker is silent, else 503; every model's state."""
     registry = state_of(request).registry
     is_ready = registry.is_ready()
     models = [model.status() for model in registry]
-    body = orjson.dumps({"ready": is_ready, "version": __version__, "models": models})
+    body = orjson.dumps({"ready": is_ready, "version": __version__, "memory": registry.memory(), "models": models})
     return Response(body, 200 if is_ready else 503, media_type=JSON)
 
 

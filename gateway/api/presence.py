@@ -24,12 +24,19 @@ class Presence:
         self._found: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
 
+    def follow(self, store: Store, specs: Sequence[ModelSpec]) -> None:
+        """Look for these rows in this store from now on."""
+        self._store = store
+        self._specs = [spec for spec in specs if spec.source is not None]
+        self._fresh_until = 0.0
+
     async def names(self) -> frozenset[str]:
         """The names of the rows whose weights are here whole; rows without a source are never among them."""
         async with self._looking:
             if time.monotonic() >= self._fresh_until:
-                self._found = await asyncio.to_thread(self._look)
+                # Set first: rows that are exchanged during the look make it stale at once.
                 self._fresh_until = time.monotonic() + self._fresh_s
+                self._found = await asyncio.to_thread(self._look)
             return self._found
 
     def _look(self) -> frozenset[str]:

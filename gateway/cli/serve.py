@@ -101,12 +101,13 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     import uvicorn
 
     from gateway import logs
-    from gateway.app import create_app
+    from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
 
     logs.configure(settings.log_format, settings.log_level)
-    app = create_app(settings, specs, pinned=Lock.for_models(path))
     host, port = listener.getsockname()[:2]
+    management = Management(path.resolve(), control_socket(settings.home, port))
+    app = create_app(settings, specs, pinned=Lock.for_models(path), management=management)
     typer.echo(f"Gateway listens on http://{f'[{host}]' if ':' in host else host}:{port}", err=True)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -121,3 +122,8 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
         )
     )
     server.run(sockets=[listener])
+
+
+def control_socket(home: Path, port: int) -> Path:
+    """Where the gateway that listens on `port` takes management commands."""
+    return home.resolve() / "run" / f"gateway-{port}.sock"

@@ -22,6 +22,8 @@ class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
         self.task = task
         self.files = files
         self.device = "cpu"
+        # Bytes that it may take beyond its load by design, as it is used (keys and values), and does not give back.
+        self.cache_bytes = 0
         # What answers, for operators; empty where the engine's name and its device say it.
         self.description = ""
 

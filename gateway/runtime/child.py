@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -16,12 +17,13 @@ import structlog
 
 from gateway import logs
 from gateway.config import ModelSpec
-from gateway.engines import automatic, preload
+from gateway.engines import automatic, device, preload
 from gateway.engines.base import Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
 from gateway.runtime import messages
 from gateway.runtime.loops import BatchLoop, StreamLoop
 from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed, Stop
+from gateway.runtime.meter import Meter
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
@@ -45,6 +47,13 @@ def main(pipe: socket.socket, birth: Birth) -> None:
     logs.configure(birth.log_format, birth.log_level)
     structlog.contextvars.bind_contextvars(model=birth.name, worker=os.getpid())
     Child(pipe, birth).serve()
+
+
+def tell_gpus(pipe: socket.socket) -> None:
+    """In a process of its own: write each GPU's total bytes as JSON to `pipe`."""
+    preload.settle()
+    pipe.sendall(json.dumps(device.gpu_budgets()).encode())
+    pipe.close()
 
 
 class Pipe:
@@ -87,6 +96,7 @@ class Child:
     """One engine behind one pipe."""
 
     def __init__(self, connection: socket.socket, birth: Birth) -> None:
+        self._meter = Meter()
         self._pipe = Pipe(connection)
         self._born_at = birth.born_at
 
@@ -104,9 +114,9 @@ class Child:
         self._pipe.send(loaded)
         engine.watch(self._pipe.stop)
         if isinstance(engine, StreamEngine):
-            StreamLoop(self._pipe, engine, task).run()
+            StreamLoop(self._pipe, engine, task, self._meter).run()
         else:
-            BatchLoop(self._pipe, engine, task).run()
+            BatchLoop(self._pipe, engine, task, self._meter).run()
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
@@ -124,7 +134,8 @@ class Child:
             _answer_canary(engine, task)
             seconds["canary"] = time.monotonic() - weights
         served_by = engine.description or f"{name} on {engine.device}"
-        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds, name, served_by)
+        streams, taken = isinstance(engine, StreamEngine), self._meter.read()
+        return engine, task, Loaded(streams, engine.device, seconds, name, served_by, taken, engine.cache_bytes)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,7 +12,8 @@ import structlog
 from gateway.engines.base import Engine, StreamEngine
 from gateway.errors import GatewayError, InferenceFailed
 from gateway.runtime import messages
-from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Result, Results, Run, Spent, Stop
+from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Ping, Pong, Result, Results, Run, Spent, Stop
+from gateway.runtime.meter import Meter
 from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput, Usage
 
 BEAT_S = 0.5
@@ -50,16 +51,20 @@ def _failed(job_id: int, error: BaseException) -> Result:
 class BatchLoop:
     """Answers batch after batch; a batch that raises is run again one input at a time."""
 
-    def __init__(self, pipe: Pipe, engine: Engine, task: Task) -> None:
+    def __init__(self, pipe: Pipe, engine: Engine, task: Task, meter: Meter) -> None:
         self._pipe = pipe
         self._engine = engine
         self._task = task
+        self._meter = meter
 
     def run(self) -> None:
         """Answer until told to stop."""
         while not isinstance(message := self._pipe.receive(wait=True), Stop):
             if isinstance(message, Run):
                 self._answer(message.jobs)
+                self._meter.report(self._pipe.send)
+            elif isinstance(message, Ping):
+                self._pipe.send(Pong())
 
     def _answer(self, jobs: list[Job]) -> None:
         with structlog.contextvars.bound_contextvars(request_id=",".join(job.request_id for job in jobs)):
@@ -111,10 +116,11 @@ class _Collection:
 class StreamLoop:
     """Steps a streaming engine while anything is inside; whole answers are collected here for callers that wait."""
 
-    def __init__(self, pipe: Pipe, engine: StreamEngine, task: Task) -> None:
+    def __init__(self, pipe: Pipe, engine: StreamEngine, task: Task, meter: Meter) -> None:
         self._pipe = pipe
         self._engine = engine
         self._task = task
+        self._meter = meter
         self._inside: dict[int, Job] = {}
         self._collected: dict[int, _Collection] = {}
 
@@ -129,11 +135,14 @@ class StreamLoop:
                         self._admit(jobs)
                     case Drop(id):
                         self._leave(id)
+                    case Ping():
+                        self._pipe.send(Pong())
                     case Stop():
                         stopping = True
                 message = self._pipe.receive(wait=False)
             if self._inside:
                 self._step()
+                self._meter.report(self._pipe.send)
 
     def _admit(self, jobs: list[Job]) -> None:
         failed = []

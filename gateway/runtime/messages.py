@@ -57,10 +57,24 @@ class Stop(Message):
     """Gateway → worker: end after what is running now."""
 
 
-class Loaded(Message):
-    """Worker → gateway: ready; how it runs and where the seconds of loading went.
+class Ping(Message):
+    """Gateway → worker, while nothing is inside: answer with `Pong`."""
 
-    `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers.
+
+class Taken(msgspec.Struct, array_like=True, frozen=True):
+    """Bytes of memory a worker takes by itself, now and at most so far: of the host and of the GPUs."""
+
+    host: int = 0
+    host_peak: int = 0
+    gpu: int = 0
+    gpu_peak: int = 0
+
+
+class Loaded(Message):
+    """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes.
+
+    `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers; beyond
+    `taken` it may grow by `cache_bytes` by design.
     """
 
     streams: bool
@@ -68,6 +82,8 @@ class Loaded(Message):
     seconds: dict[str, float]
     engine: str = ""
     served_by: str = ""
+    taken: Taken = Taken()
+    cache_bytes: int = 0
 
 
 class Failure(msgspec.Struct, array_like=True):
@@ -129,8 +145,18 @@ class Beat(Message):
     """Worker → gateway: a step ended without news; the worker is alive."""
 
 
-ToWorker = Load | Run | Drop | Stop
-FromWorker = Loaded | LoadFailed | Results | Pieces | Spent | Beat
+class Pong(Message):
+    """Worker → gateway: the answer to `Ping`."""
+
+
+class Grown(Message):
+    """Worker → gateway, at most once a second: its memory changed noticeably."""
+
+    taken: Taken
+
+
+ToWorker = Load | Run | Drop | Stop | Ping
+FromWorker = Loaded | LoadFailed | Results | Pieces | Spent | Beat | Pong | Grown
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

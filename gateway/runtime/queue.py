@@ -70,6 +70,11 @@ class BatchQueue:
     def __iter__(self) -> Iterator[Request]:
         return iter(list(self._waiting.values()))
 
+    @property
+    def oldest(self) -> Request | None:
+        """The request that is served next."""
+        return next(iter(self._waiting.values()), None)
+
     def submit(self, request: Request) -> None:
         """Let `request` wait; raises `Overloaded` if it would be one, or one byte, too many."""
         if len(self._waiting) >= self.max_items or self.size_bytes + request.size_bytes > self.max_bytes:

@@ -16,10 +16,23 @@ _ids = itertools.count(1)
 class Request:
     """Gets exactly one answer, one error, or a stream of pieces that ends; whatever comes later is dropped."""
 
-    __slots__ = ("alone", "answer", "deadline", "extent", "id", "job", "news", "pieces", "size_bytes", "started")
+    __slots__ = (
+        "accepted_at",
+        "alone",
+        "answer",
+        "deadline",
+        "extent",
+        "id",
+        "job",
+        "news",
+        "pieces",
+        "size_bytes",
+        "started",
+    )
 
     def __init__(self, job: Job, extent: Extent, deadline: float) -> None:
-        """`deadline` is in the event loop's time, in seconds."""
+        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`."""
+        self.accepted_at = asyncio.get_running_loop().time()
         self.id = job.id
         self.job = job
         self.extent = extent

@@ -5,66 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-import os
+import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from multiprocessing.context import BaseContext
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import structlog
 
-from gateway import logs
 from gateway.config import ModelSpec
-from gateway.engines import preload
 from gateway.errors import ModelUnavailable
-from gateway.runtime import child, messages
-from gateway.runtime.messages import FromWorker, Load, Loaded, LoadFailed, Stop
+from gateway.runtime import messages
+from gateway.runtime.messages import FromWorker, Load, Loaded, LoadFailed, Ping, Pong, Stop
+from gateway.runtime.nursery import Nursery
 
 # Frames larger than this are packed in a thread.
 OFF_LOOP_BYTES = 1 << 16
 JOIN_S = 5.0
-PREFORK = "gateway.engines.prefork"
 log = structlog.get_logger("gateway.worker")
-
-
-class Nursery:
-    """Where workers come from: a fork server with the model libraries imported, else fresh interpreters."""
-
-    def __init__(self, engines: Sequence[str], log_format: logs.Format = "text", log_level: str = "info") -> None:
-        self.log_format = log_format
-        self.log_level = log_level
-        self._modules = ",".join(dict.fromkeys(module for name in engines for module in _modules(name)))
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context: BaseContext = multiprocessing.get_context(method)
-        os.environ[preload.NAMES] = self._modules
-        if method == "forkserver":
-            self._context.set_forkserver_preload([PREFORK, child.__name__])
-
-    async def warm(self) -> None:
-        """Start the fork server, which takes as long as importing the model libraries does."""
-        if self._context.get_start_method() == "forkserver":
-            from multiprocessing import forkserver
-
-            await asyncio.to_thread(forkserver.ensure_running)
-
-    def process(self, pipe: socket.socket, name: str) -> multiprocessing.process.BaseProcess:
-        """A process, not yet started, that will serve `pipe`."""
-        birth = child.Birth(name, time.time(), self.log_format, self.log_level)
-        process: multiprocessing.process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
-            target=child.main, args=(pipe, birth), name=f"gateway:{name}", daemon=True
-        )
-        return process
-
-
-def _modules(engine: str) -> list[str]:
-    """The modules to import ahead for an engine: its file, and `preload` of its folder if it is a package."""
-    if "." in engine:
-        return []
-    folder = Path(preload.__file__).parent / engine
-    package = f"gateway.engines.{engine}"
-    return [package, f"{package}.preload"] if (folder / "preload.py").is_file() else [package]
 
 
 class Worker(asyncio.Protocol):
@@ -93,27 +52,58 @@ class Worker(asyncio.Protocol):
         self._end_seen = asyncio.Event()
         self._closed = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
+        self._pinged_at: float | None = None
 
     @property
     def pid(self) -> int | None:
         """The process id, once there is a process."""
         return self._process.pid if self._process is not None else None
 
-    async def start(self, nursery: Nursery, files: Path, *, canary: bool) -> Loaded:
-        """Start the process and load; raises `ModelUnavailable` with the reason. On any failure call `stop`."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the process was stopped from outside (SIGSTOP) and not continued; known on Linux only."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+        except (OSError, IndexError):
+            return False
+
+    def ping(self) -> None:
+        """Ask a worker that has nothing to do for a sign of life, unless it still owes one."""
+        if self._pinged_at is None and not self.is_lost:
+            self._pinged_at = time.monotonic()
+            self.send(Ping())
+
+    @property
+    def silent_s(self) -> float:
+        """How long it has owed a sign of life."""
+        return time.monotonic() - self._pinged_at if self._pinged_at is not None else 0.0
+
+    async def start(self, nursery: Nursery, files: Path, *, canary: bool, device: str) -> Loaded:
+        """Start the process and load onto `device`; raises `ModelUnavailable` with the reason.
+
+        On any failure call `stop`.
+        """
         # Never cancelled half-way: `stop` waits for it and then finds a process and a pipe, or neither.
         self._spawning = asyncio.create_task(self._spawn(nursery))
         try:
             await asyncio.shield(self._spawning)
         except OSError as error:
             raise ModelUnavailable(f"no process for {self.spec.name}: {error.strerror}") from error
-        self.send(Load(self.spec.model_dump(mode="json"), str(files), canary))
+        self.send(Load(self.spec.model_dump(mode="json") | {"device": device}, str(files), canary))
         try:
             async with asyncio.timeout(self.spec.load_timeout_s):
                 self.loaded = await self._report
         except TimeoutError:
             raise ModelUnavailable(f"{self.spec.name} was not loaded within {self.spec.load_timeout_s:g} s") from None
+        except EOFError:
+            raise ModelUnavailable(f"the process of {self.spec.name} {await self._end_told()} while loading") from None
         return self.loaded
+
+    async def _end_told(self) -> str:
+        if self._process is None:
+            return "ended"
+        await asyncio.to_thread(self._process.join, JOIN_S)
+        return _told(self._process.exitcode)
 
     async def _spawn(self, nursery: Nursery) -> None:
         ours, theirs = socket.socketpair()
@@ -178,6 +168,7 @@ class Worker(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the worker; garbage costs it its life."""
         self.heard_at = time.monotonic()
+        self._pinged_at = None
         try:
             for payload in self._frames.feed(data):
                 self._receive(messages.for_gateway(payload))
@@ -198,7 +189,7 @@ class Worker(asyncio.Protocol):
         elif isinstance(message, LoadFailed):
             if not self._report.done():
                 self._report.set_exception(ModelUnavailable(f"{self.spec.name} cannot be loaded: {message.reason}"))
-        else:
+        elif not isinstance(message, Pong):
             self._on_message(message)
 
     def _bury(self) -> None:
@@ -207,7 +198,7 @@ class Worker(asyncio.Protocol):
         self.is_lost = True
         self._end_seen.set()
         if not self._report.done():
-            self._report.set_exception(ModelUnavailable(f"the process of {self.spec.name} ended while loading"))
+            self._report.set_exception(EOFError())
             self._report.exception()
         self._on_lost()
 
@@ -219,3 +210,10 @@ def _end(process: multiprocessing.process.BaseProcess) -> None:
         process.join(JOIN_S)
     if not process.is_alive():
         process.close()
+
+
+def _told(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return "ended"
+    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+    return f"was killed ({name}{', perhaps for want of memory' if exit_code == -signal.SIGKILL else ''})"

@@ -32,6 +32,14 @@ async def test_the_store_is_not_asked_again_while_the_answer_is_fresh(tmp_path: 
     assert await presence.names() == frozenset()
 
 
+async def test_exchanged_rows_are_looked_for_at_once(tmp_path: Path) -> None:
+    old, new = spec("old", f"file:{tmp_path}"), spec("new", f"file:{tmp_path}")
+    presence = Presence(Store(tmp_path / "home"), [old], fresh_s=3600.0)
+    assert await presence.names() == {"old"}
+    presence.follow(Store(tmp_path / "other"), [new])
+    assert await presence.names() == {"new"}
+
+
 async def test_a_row_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
     specs = [spec("bad", "ftp:somewhere"), spec("none", None), spec("good", f"file:{tmp_path}")]
     assert await Presence(Store(tmp_path / "home"), specs).names() == {"good"}

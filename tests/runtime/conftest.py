@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from gateway.config import ModelSpec
-from gateway.runtime.keeper import Means
+from gateway.config import MIB, ModelSpec
+from gateway.runtime.means import Means
+from gateway.runtime.memory import HOST, Ledger
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.model import Model
+from gateway.runtime.nursery import Nursery
 from gateway.runtime.registry import Registry
-from gateway.runtime.worker import Nursery
+from gateway.runtime.steward import Steward
+from gateway.weights.footprint import Footprints
 
 
 class NoWeights:
@@ -39,10 +43,18 @@ def spec(engine: str, **fields: Any) -> ModelSpec:
     )
 
 
+def means(memory_mib: int = 1 << 16, home: Path | None = None) -> Means:
+    """Means with that budget of host memory; without a home nothing that is measured can be kept."""
+    ledger = Ledger({HOST: memory_mib * MIB})
+    metrics = Metrics()
+    metrics.watch(ledger)
+    return Means(NoWeights(), Nursery([]), metrics, Steward(ledger, Footprints(home or Path(os.devnull))))
+
+
 @asynccontextmanager
-async def serving(*specs: ModelSpec, grace_s: float = 10.0) -> AsyncIterator[Registry]:
+async def serving(*specs: ModelSpec, grace_s: float = 10.0, using: Means | None = None) -> AsyncIterator[Registry]:
     """A started registry, stopped at the end."""
-    registry = Registry(specs, Means(NoWeights(), Nursery([]), Metrics()))
+    registry = Registry(specs, using or means())
     await registry.start()
     try:
         yield registry
@@ -63,9 +75,10 @@ def serve() -> Serve:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop turn until `condition` holds; the test's own time-out is the bound."""
-    while not condition():  # noqa: ASYNC110 - the condition is another object's plain state
-        await asyncio.sleep(0)
+    """Let the event loop turn until `condition` holds; fails after a generous bound."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - the condition is another object's plain state
+            await asyncio.sleep(0)
 
 
 def label(answer: Any) -> str:

@@ -32,6 +32,7 @@ class Engine(StreamEngine):
         super().__init__(spec, task, files)
         self._backend: Backend = _upstream(spec, files) if is_upstream(spec) else _local(spec, files)
         self.device, self.description = self._backend.device, self._backend.description
+        self.cache_bytes = self._backend.cache_bytes
 
     def watch(self, on_lost: Callable[[], None]) -> None:
         """Call `on_lost` once the server that generates the text is gone."""

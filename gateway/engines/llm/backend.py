@@ -16,6 +16,7 @@ class Backend(Protocol):
     """Serves requests as text, wherever their tokens come from; the calls are those of `StreamEngine`."""
 
     device: str
+    cache_bytes: int
     description: str
 
     def watch(self, on_lost: Callable[[], None]) -> None:
@@ -87,6 +88,7 @@ class TokenModel(Protocol):
     """
 
     device: str
+    cache_bytes: int
     window: int
     tokenizer: Tokenizer
     adapters: Collection[str]

@@ -45,6 +45,7 @@ class LocalBackend:
 
     def __init__(self, model: TokenModel, options: Options | None = None, name: str = "local") -> None:
         self.device = model.device
+        self.cache_bytes = model.cache_bytes
         self.description = f"{name} on {model.device}"
         self._model = model
         self._prompter = Prompter(model.tokenizer, options)

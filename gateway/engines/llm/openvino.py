@@ -19,7 +19,7 @@ from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.ebnf import Unsupported, grammar_of
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
-from gateway.engines.llm.openvino_setup import plan_room, properties, scheduler
+from gateway.engines.llm.openvino_setup import GIB, plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
 from gateway.errors import BadInput, GatewayError, InferenceFailed, Overloaded
@@ -80,6 +80,7 @@ class OpenVinoModel:
         )
         self.tokenizer: Tokenizer = OpenVinoTokenizer(tokenizer)
         self.window = _uncut(self.tokenizer, room.window)
+        self.cache_bytes = room.cache_gib * GIB
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
         # With each handle, whether its probabilities are wanted.

@@ -47,6 +47,7 @@ class UpstreamBackend:
     """
 
     device = "upstream"
+    cache_bytes = 0
 
     def __init__(self, spec: ModelSpec, options: UpstreamOptions, files: Path) -> None:
         """Start the server if the row says so, and wait until it is ready.

@@ -1,0 +1,59 @@
+"""What the models of a gateway share, and what the keepers of one model share with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.config import ModelSpec
+from gateway.errors import GatewayError
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.nursery import Nursery
+from gateway.runtime.queue import BatchQueue
+from gateway.runtime.steward import Shortage, Steward
+
+
+class Weights(Protocol):
+    """Where a row's weights are on this machine."""
+
+    def path(self, spec: ModelSpec) -> Path:
+        """The folder or file to load; raises `ModelUnavailable` that says what to run."""
+
+    def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row with its adapters as folders on this machine; raises as `path` does."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every model of a gateway shares."""
+
+    weights: Weights
+    nursery: Nursery
+    metrics: Metrics
+    steward: Steward
+
+    async def files(self, spec: ModelSpec) -> Path:
+        """Where the row's weights are; an empty path for a row without. Raises `ModelUnavailable`."""
+        return await asyncio.to_thread(self.weights.path, spec) if spec.source else Path()
+
+    async def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row as the worker needs it. Raises as `files` does."""
+        return await asyncio.to_thread(self.weights.resolved, spec) if spec.loras else spec
+
+
+@dataclass(frozen=True)
+class Household:
+    """What the keepers of one model share with it.
+
+    `on_loaded` and `on_load_failed` say how a load went; `on_shortage` refuses those whose patience with the want of
+    memory is over, and gives the seconds until the next one's is (None: nobody waits).
+    """
+
+    queue: BatchQueue
+    means: Means
+    on_loaded: Callable[[], None]
+    on_load_failed: Callable[[GatewayError], None]
+    on_shortage: Callable[[Shortage], float | None]

@@ -1,0 +1,87 @@
+"""Where worker processes come from: a fork server with the model libraries imported, else fresh interpreters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import socket
+import time
+from collections.abc import Sequence
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+import structlog
+
+from gateway import logs
+from gateway.engines import preload
+from gateway.runtime import child
+
+PREFORK = "gateway.engines.prefork"
+PROBE_S = 120.0
+# One of these is there wherever CUDA works; without them no process is started to ask.
+GPU_SIGNS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+log = structlog.get_logger("gateway.worker")
+
+
+class Nursery:
+    """Makes processes, not yet started; the first one that is started waits for the fork server."""
+
+    def __init__(self, engines: Sequence[str], log_format: logs.Format = "text", log_level: str = "info") -> None:
+        self.log_format = log_format
+        self.log_level = log_level
+        self._modules = ",".join(dict.fromkeys(module for name in engines for module in _modules(name)))
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self._context: BaseContext = multiprocessing.get_context(method)
+        os.environ[preload.NAMES] = self._modules
+        if method == "forkserver":
+            self._context.set_forkserver_preload([PREFORK, child.__name__])
+
+    async def warm(self) -> None:
+        """Start the fork server, which takes as long as importing the model libraries does."""
+        if self._context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver
+
+            await asyncio.to_thread(forkserver.ensure_running)
+
+    def process(self, pipe: socket.socket, name: str) -> multiprocessing.process.BaseProcess:
+        """A process, not yet started, that will serve `pipe`."""
+        birth = child.Birth(name, time.time(), self.log_format, self.log_level)
+        process: multiprocessing.process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
+            target=child.main, args=(pipe, birth), name=f"gateway:{name}", daemon=True
+        )
+        return process
+
+    async def gpu_budgets(self) -> dict[str, int]:
+        """Total bytes of each GPU as the workers see it; empty if the machine has none or they cannot say."""
+        if not any(path.exists() for path in GPU_SIGNS):
+            return {}
+        try:
+            return await asyncio.to_thread(self._probe)
+        except (OSError, EOFError, ValueError) as error:
+            log.warning("the GPUs could not be asked for their memory", reason=repr(error))
+            return {}
+
+    def _probe(self) -> dict[str, int]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(PROBE_S)
+            process = self._context.Process(target=child.tell_gpus, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
+            process.start()
+            theirs.close()
+            try:
+                with ours.makefile("rb") as told:
+                    return {str(name): int(size) for name, size in json.load(told).items()}
+            finally:
+                process.kill()
+                process.join()
+
+
+def _modules(engine: str) -> list[str]:
+    """The modules to import ahead for an engine: its file, and `preload` of its folder if it is a package."""
+    if "." in engine:
+        return []
+    folder = Path(preload.__file__).parent / engine
+    package = f"gateway.engines.{engine}"
+    return [package, f"{package}.preload"] if (folder / "preload.py").is_file() else [package]
