@@ -17,7 +17,7 @@ from scripts.benchmarks.texts import passages, prompts
 
 NAME = "chat-forms"
 STREAMS, MANY = 16, 64
-SHARED_WORDS, OWN_WORDS, SHORT = 540, 30, 16
+SHARED_WORDS, OWN_WORDS, SHORT = 540, 30, 8
 SCENE = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "story": {"type": "string"}, "year": {"type": "integer"}},
