@@ -17,7 +17,7 @@ from scripts.benchmarks.texts import passages, prompts
 
 NAME = "chat-forms"
 STREAMS, MANY = 16, 64
-SHARED_WORDS, OWN_WORDS, SHORT = 540, 60, 16
+SHARED_WORDS, OWN_WORDS, SHORT = 540, 30, 8
 SCENE = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "story": {"type": "string"}, "year": {"type": "integer"}},
@@ -64,10 +64,8 @@ def _alike(bench: Bench, address: Address) -> dict[str, Side]:
         (common,) = passages(1, seed, SHARED_WORDS, SHARED_WORDS)
         others = [common] * count if is_shared else passages(count, seed + 100, SHARED_WORDS, SHARED_WORDS)
         own = passages(count, seed + 200, OWN_WORDS, OWN_WORDS)
-        texts = [
-            f"{begin} {end} Write a very long story with all these words."
-            for begin, end in zip(others, own, strict=True)
-        ]
+        wishes = prompts(count, seed + 300)
+        texts = [" ".join(parts) for parts in zip(others, own, wishes, strict=True)]
         return await ask(NATIVE, address, STREAMS, texts, SHORT)
 
     return {"alike": partial(side, is_shared=True), "different": partial(side, is_shared=False)}

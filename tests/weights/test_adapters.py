@@ -14,6 +14,7 @@ from gateway.weights.progress import Silent
 from gateway.weights.store import Store
 from tests.weights.conftest import row
 from tests.weights.server import Site
+from tests.weights.wheels import build_wheel, wheel_name
 
 TENSORS = (2).to_bytes(8, "little") + b"{}"
 CONFIG = {"peft_type": "LORA", "r": 8}
@@ -35,10 +36,10 @@ def base(folder: Path) -> str:
 
 
 def test_a_pull_brings_the_adapters_and_the_row_says_where_they_are(store: Store, site: Site, tmp_path: Path) -> None:
-    files = {path.name: path.read_bytes() for path in adapter(tmp_path / "hub-adapter").iterdir()}
-    site.add_repository("org/tune", {**files, "README.md": b"not needed"})
+    files = {f"tune/{path.name}": path.read_bytes() for path in adapter(tmp_path / "packed").iterdir()}
+    site.add_wheel(wheel_name("tune"), build_wheel("tune", {**files, "tune/README.md": b"not needed"}))
     local = adapter(tmp_path / "own")
-    spec = row(base(tmp_path / "base"), loras={"tune": "hf:org/tune@main", "own": f"file:{local}"})
+    spec = row(base(tmp_path / "base"), loras={"tune": "pypi:tune==1.0/tune", "own": f"file:{local}"})
     with pytest.raises(WeightsMissing, match=r"adapter tune of @local/tiny .*pull @local/tiny`"):
         store.resolved(spec)
     store.pull(spec, Silent())

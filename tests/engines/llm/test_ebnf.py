@@ -45,6 +45,8 @@ SCHEMAS: list[dict[str, Any]] = [
     {"type": "integer", "minimum": -17, "maximum": 23},
     {"type": "integer", "exclusiveMinimum": 99, "maximum": 1234, "multipleOf": 1},
     {"type": "integer", "maximum": -5, "format": "int64"},
+    {"type": "integer", "minimum": -999, "maximum": 19},
+    {"enum": [1, 12, -1, -12, -123, "1"]},
     {"type": "number", "minimum": 0, "maximum": 1},
     {"type": "number", "minimum": -0.25, "exclusiveMaximum": 0.5},
     {"type": "number", "exclusiveMinimum": 0},
@@ -187,6 +189,7 @@ def test_any_bounded_schema_is_kept_to(engine: Engine, schema: dict[str, Any]) -
         ({"type": "text"}, "the type 'text' does not exist at '/type'"),
         ({"required": ["a"], "additionalProperties": False}, "'a' is required and not allowed"),
         ({"type": "array", "items": {"maxLength": 900}, "minItems": 2}, None),
+        ({"enum": ["a" * length for length in range(340)]}, None),
         ({"properties": {str(i): {"type": "string", "maxLength": 10 + i} for i in range(40)}}, "add up to more than"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
+from gateway.engines.llm.ebnf.choices import one_of, spelt
 from gateway.engines.llm.ebnf.rules import EMPTY, Rules, Unsupported, literal
 from gateway.engines.llm.ebnf.schema import SchemaGrammar
 
@@ -23,10 +24,16 @@ def _expression(constraint: Constraint, rules: Rules) -> str:
             except Unsupported as reason:
                 reason.field = field
                 raise
+            except RecursionError:
+                deep = Unsupported("", "the schema is too intricate")
+                deep.field = field
+                raise deep from None
         case Until(end):
             return rules.rule(f"TagDispatch(stop_eos=false, stop_str=({literal(end)}))")
         case Sequence(parts):
             return rules.rule(" ".join(_expression(part, rules) for part in parts) or EMPTY)
+        case Choice(options) if all(isinstance(option, Literal) for option in options):
+            return one_of(rules, (spelt(option.text) for option in options if isinstance(option, Literal)))
         case Choice(options):
             return rules.rule(" | ".join(_expression(option, rules) for option in options))
         case Repeated(item, separator, most):

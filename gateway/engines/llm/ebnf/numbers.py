@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from gateway.engines.llm.ebnf.choices import Text, one_of
 from gateway.engines.llm.ebnf.rules import Rules, Unsupported
 
 # What every decoder reads without loss.
@@ -17,8 +18,7 @@ MAX_DECIMALS, FURTHER_DECIMALS = 6, 6
 INTEGER = '"-"? ("0" | [1-9] [0-9]{0,14})'
 NUMBER = f'{INTEGER} ("." [0-9]{{1,15}})?'
 
-Digits = list[tuple[str, str]]
-"""For each place the smallest and the largest digit."""
+_MINUS, _POINT, _ANY = ("-", "-"), (".", "."), ("0", "9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def integer(rules: Rules, bounds: Bounds, where: str) -> str:
     if bounds == Bounds():
         return rules.rule(INTEGER)
     first, last = bounds.steps(0)
-    return _either(rules, list(_signed(first, last, 0)), where)
+    return _either(rules, _signed(first, last, 0), where)
 
 
 def number(rules: Rules, bounds: Bounds, where: str) -> str:
@@ -55,21 +55,21 @@ def number(rules: Rules, bounds: Bounds, where: str) -> str:
     if decimals > MAX_DECIMALS:
         raise Unsupported(where, f"a bound with more than {MAX_DECIMALS} decimals is not supported")
     first, last = bounds.steps(decimals)
-    options = list(_signed(first, last, decimals))
     limit = LARGEST_WITH_FRACTION * 10**decimals
-    fraction = ("" if decimals else '"." ') + f"[0-9]{{1,{FURTHER_DECIMALS}}}"
     # With more digits a number moves away from zero, but not as far as the next step.
     above = _naturals(max(0, first), min(last - 1, limit), decimals)
     below = _naturals(max(0, -last), min(-first - 1, limit), decimals)
-    options += [f"{digits} {fraction}" for digits in above]
-    options += [f'"-" {digits} {fraction}' for digits in below]
-    return _either(rules, options, where)
+    steps = [*above, *((_MINUS, *digits) for digits in below)]
+    point = () if decimals else (_POINT,)
+    further = ((*step, *point, *[_ANY] * count) for step in steps for count in range(1, FURTHER_DECIMALS + 1))
+    return _either(rules, (*_signed(first, last, decimals), *further), where)
 
 
-def _either(rules: Rules, options: list[str], where: str) -> str:
-    if not options:
+def _either(rules: Rules, options: Iterable[Text], where: str) -> str:
+    texts = list(options)
+    if not texts:
         raise Unsupported(where, "no number is within the bounds")
-    return rules.rule(" | ".join(options))
+    return one_of(rules, texts)
 
 
 def _decimals(bound: Decimal) -> int:
@@ -77,41 +77,35 @@ def _decimals(bound: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _signed(first: int, last: int, decimals: int) -> Iterator[str]:
+def _signed(first: int, last: int, decimals: int) -> Iterator[Text]:
     yield from _naturals(max(0, first), last, decimals)
-    yield from (f'"-" {digits}' for digits in _naturals(max(1, -last), -first, decimals))
+    yield from ((_MINUS, *digits) for digits in _naturals(max(1, -last), -first, decimals))
 
 
-def _naturals(first: int, last: int, decimals: int) -> Iterator[str]:
-    """Expressions for the natural numbers from `first` to `last`, as counts of 10 ** -`decimals`."""
+def _naturals(first: int, last: int, decimals: int) -> Iterator[Text]:
+    """The natural numbers from `first` to `last`, as counts of 10 ** -`decimals`."""
     for width in range(decimals + 1, max(decimals + 1, len(str(max(0, last)))) + 1):
         low = max(first, 10 ** (width - 1) if width > decimals + 1 else 0)
         high = min(last, 10**width - 1)
         if low <= high:
-            yield from (_spelt(digits, decimals) for digits in _between(f"{low:0{width}d}", f"{high:0{width}d}"))
+            for digits in _between(f"{low:0{width}d}", f"{high:0{width}d}"):
+                yield (*digits[: width - decimals], _POINT, *digits[width - decimals :]) if decimals else digits
 
 
-def _between(low: str, high: str) -> Iterator[Digits]:
+def _between(low: str, high: str) -> Iterator[Text]:
     """The digit strings from `low` to `high`, which are of one length, as few as possible."""
     if not low:
-        yield []
+        yield ()
     elif low[0] == high[0]:
-        yield from ([(low[0], low[0]), *rest] for rest in _between(low[1:], high[1:]))
+        yield from (((low[0], low[0]), *rest) for rest in _between(low[1:], high[1:]))
     else:
         zeros, nines = "0" * (len(low) - 1), "9" * (len(low) - 1)
         start, end = int(low[0]), int(high[0])
         if low[1:] != zeros:
-            yield from ([(low[0], low[0]), *rest] for rest in _between(low[1:], nines))
+            yield from (((low[0], low[0]), *rest) for rest in _between(low[1:], nines))
             start += 1
         if high[1:] != nines:
-            yield from ([(high[0], high[0]), *rest] for rest in _between(zeros, high[1:]))
+            yield from (((high[0], high[0]), *rest) for rest in _between(zeros, high[1:]))
             end -= 1
         if start <= end:
-            yield [(str(start), str(end)), *([("0", "9")] * len(zeros))]
-
-
-def _spelt(digits: Digits, decimals: int) -> str:
-    parts = [f'"{low}"' if low == high else f"[{low}-{high}]" for low, high in digits]
-    if decimals:
-        parts.insert(len(parts) - decimals, '"."')
-    return " ".join(parts)
+            yield ((str(start), str(end)), *([_ANY] * len(zeros)))

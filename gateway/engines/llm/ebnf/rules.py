@@ -62,6 +62,12 @@ class Rules:
         if self._wide > MAX_WIDE_STATES:
             raise Unsupported(where, f"lengths, counts and patterns add up to more than {MAX_WIDE_STATES}: the last is")
 
+    def counted(self, body: str, wide_states: int, where: str) -> str:
+        """The name of a rule with this body, which costs so much unless it is there already."""
+        if body not in self._names:
+            self.spend(wide_states, where)
+        return self.rule(body)
+
     def times(self, item: str, least: int, most: int | None, separator: str = EMPTY) -> str:
         """`item` so many times (`most` None: without end), with `separator` between them."""
         more = item if separator == EMPTY else f"{separator} {item}"

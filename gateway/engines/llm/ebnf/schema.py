@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.engines.llm.ebnf import numbers, strings
+from gateway.engines.llm.ebnf.choices import one_of, spelt
 from gateway.engines.llm.ebnf.disjoint import are_disjoint
 from gateway.engines.llm.ebnf.formats import PATTERNS, WITHOUT_EFFECT
 from gateway.engines.llm.ebnf.merging import ANNOTATIONS, Schema, merged, types_of
@@ -135,7 +136,7 @@ class SchemaGrammar:
             values = [value for value in values if any(_has_type(value, name) for name in types)]
         if not values:
             raise Unsupported(f"{where}/enum", "an 'enum' without a value that fits")
-        return " | ".join(dict.fromkeys(literal(_compact(value)) for value in values))
+        return one_of(self._rules, (spelt(_compact(value)) for value in values))
 
     def _typed(self, name: str, schema: Schema, where: str) -> str:
         makers: dict[str, Callable[[Schema, str], str]] = {

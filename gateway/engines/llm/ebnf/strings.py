@@ -36,25 +36,18 @@ def _exactly(rules: Rules, character: str, count: int, where: str) -> str:
     blocks, rest = divmod(count, BLOCK)
     parts = [_block(rules, character, where)] * blocks
     if rest:
-        rules.spend(rest, where)
-        parts.append(f"{character}{{{rest}}}")
+        parts.append(rules.counted(f"{character}{{{rest}}}", rest, where))
     return " ".join(parts) or EMPTY
 
 
 def _up_to(rules: Rules, character: str, count: int, where: str) -> str:
     blocks, rest = divmod(count, BLOCK)
-    tail = EMPTY
-    if rest:
-        rules.spend(rest, where)
-        tail = rules.rule(f"{character}{{0,{rest}}}")
-    if blocks:
-        rules.spend(BLOCK, where)
-        part = rules.rule(f"{character}{{0,{BLOCK - 1}}}")
-        for _ in range(blocks):
-            tail = rules.rule(f"{_block(rules, character, where)} {tail} | {part}")
+    tail = rules.counted(f"{character}{{0,{rest}}}", rest, where) if rest else EMPTY
+    for _ in range(blocks):
+        part = rules.counted(f"{character}{{0,{BLOCK - 1}}}", BLOCK - 1, where)
+        tail = rules.rule(f"{_block(rules, character, where)} {tail} | {part}")
     return tail
 
 
 def _block(rules: Rules, character: str, where: str) -> str:
-    rules.spend(1, where)
-    return rules.rule(f"{character}{{{BLOCK}}}")
+    return rules.counted(f"{character}{{{BLOCK}}}", BLOCK, where)
