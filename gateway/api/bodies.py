@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive
 
 from gateway.api.documents import BOM, decode_json, decode_media
@@ -17,6 +17,8 @@ from gateway.tasks.base import JSON
 
 LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
+MAX_PARAMETERS = 500
+MAX_QUERY_BYTES = 32 * 1024
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
 T = TypeVar("T")
 
@@ -77,7 +79,19 @@ def is_json(kind: str, body: bytes) -> bool:
     return kind in _VAGUE and body[:256].removeprefix(BOM).lstrip()[:1] == b"{"
 
 
-def to_input(task: Task, kind: str, body: bytes) -> TaskInput:
+def query_of(query_string: bytes) -> dict[str, Any]:
+    """The parameters of a URL: a text for each, a list of texts for a repeated one. Raises `BadInput`."""
+    if len(query_string) > MAX_QUERY_BYTES or query_string.count(b"&") >= MAX_PARAMETERS:
+        raise BadInput(
+            f"the URL must not have more than {MAX_PARAMETERS} parameters or {MAX_QUERY_BYTES} bytes of them"
+        )
+    found: dict[str, list[str]] = {}
+    for name, value in QueryParams(query_string).multi_items():
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def to_input(task: Task, kind: str, body: bytes, query: Mapping[str, Any] | None = None) -> TaskInput:
     """The task input that a body of media type `kind` describes; raises `BadInput` or `BadBase64`."""
     if kind.startswith("multipart/"):
         raise BadInput("multipart bodies are not accepted by this model; send JSON")
@@ -85,10 +99,10 @@ def to_input(task: Task, kind: str, body: bytes) -> TaskInput:
         document = None
         if task.media_field is not None and len(body) > LARGE_BYTES and _takes_numbers(task.input, task.media_field):
             document = decode_media(body, task.media_field)
-        return task.parse(decode_json(body) if document is None else document)
+        return task.parse(decode_json(body) if document is None else document, query)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    return task.parse_raw(body)
+    return task.parse_raw(body, query)
 
 
 @lru_cache

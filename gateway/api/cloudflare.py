@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, read_body, to_input
+from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, query_of, read_body, to_input
 from gateway.api.documents import decode_json
 from gateway.api.envelope import success
 from gateway.api.exchange import exchange_of
@@ -50,10 +50,11 @@ async def run(request: Request) -> Response:
     limit_bytes = min(state.settings.max_body_bytes, model.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
     kind = media_type(request.headers)
+    query = query_of(request.scope["query_string"]) if model.task.takes_query else None
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, model.task, kind, body)
+        input = await off_loop(state.parsing, to_input, model.task, kind, body, query)
     else:
-        input = to_input(model.task, kind, body)
+        input = to_input(model.task, kind, body, query)
     return await _answer(request, model, input)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -115,6 +115,7 @@ class Task:
 
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine into the engine output, for callers that do not stream.
+    With `takes_query`, what a body does not say is taken from the query parameters: a raw body says nothing else.
     """
 
     name: str
@@ -127,9 +128,15 @@ class Task:
     render: Callable[[Any], Any] = lambda output: output
     collect: Callable[[Sequence[Piece]], Any] | None = None
     max_body_bytes: int = 10 * MIB
+    takes_query: bool = False
 
-    def parse(self, data: Any) -> TaskInput:
-        """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`."""
+    def parse(self, data: Any, query: Mapping[str, Any] | None = None) -> TaskInput:
+        """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`.
+
+        `query` holds texts, and lists of texts for repeated parameters, under what `data` holds.
+        """
+        if query and isinstance(data, Mapping):
+            data = {**query, **data}
         try:
             return self.input.model_validate(data)
         except ValidationError as error:
@@ -137,11 +144,11 @@ class Task:
         except RecursionError:
             raise BadInput("'/' is nested too deeply") from None
 
-    def parse_raw(self, data: bytes) -> TaskInput:
+    def parse_raw(self, data: bytes, query: Mapping[str, Any] | None = None) -> TaskInput:
         """The input that a body of raw media bytes describes; raises `BadInput` if the task takes none."""
         if self.media_field is None:
             return self.parse(None)
-        return self.parse({self.media_field: data})
+        return self.parse({self.media_field: data}, query)
 
     def encode(self, output: Any) -> Answer:
         """The answer for one engine output; the usage is taken from its `usage` attribute if it has one."""

@@ -48,6 +48,7 @@ def rows(folder: Path) -> list[ModelSpec]:
         row("embed", "text-embeddings", "fake"),
         row("listen", listen, "fake", shape="whisper"),
         row("listen-turbo", listen, "fake", shape="whisper-large-v3-turbo"),
+        row("listen-nova", listen, "fake", shape="nova-3"),
         row("speak", speak, "fake", shape="melotts"),
         row("speak-raw", speak, "fake", shape="aura"),
         row("chat", generate, "fake_chat", context_window=512),
