@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
+from starlette.requests import HTTPConnection
 
 from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, query_of, read_body, to_input
 from gateway.api.documents import decode_json
@@ -45,8 +46,7 @@ async def run(request: Request) -> Response:
     """Run the model named in the path. Raises `GatewayError`."""
     state = state_of(request)
     name = request.path_params["model_name"]
-    # Some clients escape a name that a library escapes once more; the server undoes one of the two.
-    model = _chosen(request, state, unquote(name) if "%" in name else name)
+    model = _chosen(request, state, name)
     limit_bytes = min(state.settings.max_body_bytes, model.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
     kind = media_type(request.headers)
@@ -91,7 +91,16 @@ def _named(document: Any) -> tuple[str, Any]:
 
 
 def _chosen(request: Request, state: State, name: str) -> Model:
-    model = state.registry.get(name)
+    model = chosen(request, state, name)
+    if model.task.is_live:
+        raise BadInput("this model is spoken to over a WebSocket")
+    return model
+
+
+def chosen(request: HTTPConnection, state: State, name: str) -> Model:
+    """The model of that name, noted in the request's exchange. Raises `ModelNotFound`."""
+    # Some clients escape a name that a library escapes once more; the server undoes one of the two.
+    model = state.registry.get(unquote(name) if "%" in name else name)
     exchange = exchange_of(request.scope)
     exchange.model, exchange.task = model.spec.name, model.spec.task
     return model

@@ -116,6 +116,7 @@ class Task:
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine into the engine output, for callers that do not stream.
     With `takes_query`, what a body does not say is taken from the query parameters: a raw body says nothing else.
+    `is_live` says that the form is spoken over WebSocket alone.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Task:
     collect: Callable[[Sequence[Piece]], Any] | None = None
     max_body_bytes: int = 10 * MIB
     takes_query: bool = False
+    is_live: bool = False
 
     def parse(self, data: Any, query: Mapping[str, Any] | None = None) -> TaskInput:
         """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`.
