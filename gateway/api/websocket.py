@@ -15,12 +15,14 @@ from gateway.api.live.flux import FluxSession
 from gateway.api.live.nova import NovaSession
 from gateway.api.live.session import Session
 from gateway.api.live.socket import NORMAL, TROUBLE, Closing, Socket
+from gateway.api.live.turns import TurnSession
 from gateway.api.state import state_of
 from gateway.errors import BadInput, GatewayError, NoRoute, Overloaded, RequestAborted
 
 SESSIONS: dict[tuple[str, str], type[Session]] = {
     ("automatic-speech-recognition", "flux"): FluxSession,
     ("automatic-speech-recognition", "nova-3"): NovaSession,
+    ("voice-activity-detection", "default"): TurnSession,
 }
 
 

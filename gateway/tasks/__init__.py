@@ -16,6 +16,7 @@ from gateway.tasks import (
     text_generation,
     text_to_speech,
     translation,
+    turn_detection,
 )
 from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
 
@@ -37,6 +38,7 @@ TASKS = Registry(
         speech_flux.FLUX,
         text_to_speech.MELOTTS,
         text_to_speech.AURA,
+        turn_detection.TASK,
         image_classification.TASK,
         object_detection.TASK,
         multimodal_embeddings.TASK,

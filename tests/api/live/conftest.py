@@ -84,6 +84,7 @@ async def live(tmp_path_factory: Any) -> AsyncIterator[Live]:
     models = [
         row("flux", LISTEN, hears, shape="flux"),
         row("nova", LISTEN, hears, shape="nova-3"),
+        row("turn", "voice-activity-detection", "silero_turn"),
         row("classify", "text-classification", "fake"),
     ]
     async with serving(create_app(Settings(home=folder, grace_s=0.0), models)) as found:
