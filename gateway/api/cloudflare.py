@@ -14,7 +14,7 @@ from gateway.api.envelope import success
 from gateway.api.exchange import exchange_of
 from gateway.api.routes import Route
 from gateway.api.state import State, state_of
-from gateway.api.streams import NativeStream, unless_disconnected
+from gateway.api.streams import MediaStream, NativeStream, unless_disconnected
 from gateway.errors import BadInput, RequestTooLarge
 from gateway.runtime.model import Model
 from gateway.tasks import TaskInput
@@ -108,6 +108,8 @@ def chosen(request: HTTPConnection, state: State, name: str) -> Model:
 
 async def _answer(request: Request, model: Model, input: TaskInput) -> Response:
     request_id = exchange_of(request.scope).request_id
+    if model.task.streams_media:
+        return MediaStream(model.stream(input, request_id), model.spec.timeout_s)
     if model.task.collect is not None and getattr(input, "stream", False):
         return NativeStream(model.stream(input, request_id), model.spec.timeout_s)
     return success(await unless_disconnected(model.infer(input, request_id), request.receive))

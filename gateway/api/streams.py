@@ -1,4 +1,4 @@
-"""Server-sent events in the native form (docs/api.md); knows no engine."""
+"""Answers sent while they are made: events in the native form, and media (docs/api.md); knows no engine."""
 
 from __future__ import annotations
 
@@ -68,26 +68,19 @@ def usage_frame(piece: Piece) -> bytes:
     return b'data: {"response":"","usage":%b}\n\n' % orjson.dumps((piece.usage or Usage()).as_dict())
 
 
-class NativeStream(Response):
-    """The pieces of one answer as events. Headers go out with the first piece, so a failure before it has its status.
+class PieceStream(Response):
+    """The pieces of one answer. Headers go out with the first piece, so a failure before it has its own status.
 
-    A later failure is one event with the error envelope, and no `[DONE]` follows: clients take `[DONE]` for a whole
-    answer, and a stream without it for a broken one. Pieces are pulled one by one as the client takes them; one
-    that takes nothing for `stall_s` counts as gone. However it ends, the pieces' generator is closed.
+    Pieces are pulled one by one as the client takes them; one that takes nothing for `stall_s` counts as gone.
+    However it ends, the pieces' generator is closed.
     """
-
-    media_type = "text/event-stream"
 
     def __init__(self, pieces: AsyncGenerator[Piece, None], stall_s: float) -> None:
         self.pieces = pieces
         self.stall_s = stall_s
         self.has_begun = False
         self.status_code = 200
-        self.raw_headers = [
-            (b"content-type", b"text/event-stream"),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-        ]
+        self.raw_headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; raises only what went wrong before its first piece."""
@@ -101,9 +94,33 @@ class NativeStream(Response):
             exchange.code = as_gateway_error(error).code
 
     async def _send(self, exchange: Exchange, send: Send) -> None:
-        piece = await anext(self.pieces)
+        raise NotImplementedError
+
+    async def _begin(self, media_type: bytes, send: Send) -> None:
         self.has_begun = True
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        headers = [(b"content-type", media_type), *self.raw_headers]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _deliver(self, data: bytes, send: Send) -> None:
+        """Hand the data to the server; raises `RequestAborted` if the client takes nothing for `stall_s`."""
+        if not data:
+            return
+        try:
+            async with asyncio.timeout(self.stall_s):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        except TimeoutError:
+            raise RequestAborted from None
+
+
+class NativeStream(PieceStream):
+    """Text as events. A failure after the first is one event with the error envelope, and no `[DONE]` follows.
+
+    Clients take `[DONE]` for a whole answer, and a stream without it for a broken one.
+    """
+
+    async def _send(self, exchange: Exchange, send: Send) -> None:
+        piece = await anext(self.pieces)
+        await self._begin(b"text/event-stream", send)
         try:
             while piece.finish_reason is None:
                 await self._deliver(text_frame(piece.text) if piece.text else b"", send)
@@ -118,12 +135,15 @@ class NativeStream(Response):
             await self._deliver(b"data: %b\n\n" % error_body(known, exchange.request_id), send)
         await send({"type": "http.response.body"})
 
-    async def _deliver(self, frames: bytes, send: Send) -> None:
-        """Hand the frames to the server; raises `RequestAborted` if the client takes nothing for `stall_s`."""
-        if not frames:
-            return
-        try:
-            async with asyncio.timeout(self.stall_s):
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
-        except TimeoutError:
-            raise RequestAborted from None
+
+class MediaStream(PieceStream):
+    """Media as it is made. After a failure the connection closes before the body's end, so none takes it for whole."""
+
+    async def _send(self, exchange: Exchange, send: Send) -> None:
+        piece = await anext(self.pieces)
+        await self._begin(str(piece.extra["media_type"]).encode(), send)
+        await self._deliver(piece.data, send)
+        while piece.finish_reason is None:
+            piece = await anext(self.pieces)
+            await self._deliver(piece.data, send)
+        await send({"type": "http.response.body"})

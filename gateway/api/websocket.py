@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.bodies import query_of
 from gateway.api.cloudflare import chosen
@@ -15,6 +15,7 @@ from gateway.api.live.flux import FluxSession
 from gateway.api.live.nova import NovaSession
 from gateway.api.live.session import Session
 from gateway.api.live.socket import NORMAL, TROUBLE, Closing, Socket
+from gateway.api.live.speak import SpeakSession
 from gateway.api.live.turns import TurnSession
 from gateway.api.state import state_of
 from gateway.errors import BadInput, GatewayError, NoRoute, Overloaded, RequestAborted
@@ -23,6 +24,9 @@ SESSIONS: dict[tuple[str, str], type[Session]] = {
     ("automatic-speech-recognition", "flux"): FluxSession,
     ("automatic-speech-recognition", "nova-3"): NovaSession,
     ("voice-activity-detection", "default"): TurnSession,
+    ("text-to-speech", "aura"): SpeakSession,
+    ("text-to-speech", "aura-2-en"): SpeakSession,
+    ("text-to-speech", "aura-2-es"): SpeakSession,
 }
 
 
@@ -62,7 +66,7 @@ async def _serve(websocket: WebSocket, session: Session) -> None:
         known = as_gateway_error(error)
         exchange.code = known.code
         code, reason = TROUBLE, _reason(known, exchange.request_id)
-    with contextlib.suppress(RuntimeError, OSError):  # the caller was faster
+    with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):  # the caller was faster
         await websocket.close(code, reason)
 
 

@@ -38,6 +38,8 @@ TASKS = Registry(
         speech_flux.FLUX,
         text_to_speech.MELOTTS,
         text_to_speech.AURA,
+        text_to_speech.AURA_2_EN,
+        text_to_speech.AURA_2_ES,
         turn_detection.TASK,
         image_classification.TASK,
         object_detection.TASK,

@@ -116,7 +116,8 @@ class Task:
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine into the engine output, for callers that do not stream.
     With `takes_query`, what a body does not say is taken from the query parameters: a raw body says nothing else.
-    `is_live` says that the form is spoken over WebSocket alone.
+    `is_live` says that the form is spoken over WebSocket alone, `streams_media` that its media is sent while it is
+    being made; the first piece of it says in `extra` which `media_type` it has.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Task:
     max_body_bytes: int = 10 * MIB
     takes_query: bool = False
     is_live: bool = False
+    streams_media: bool = False
 
     def parse(self, data: Any, query: Mapping[str, Any] | None = None) -> TaskInput:
         """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`.

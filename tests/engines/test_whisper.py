@@ -23,6 +23,7 @@ from gateway.errors import BadInput, ModelUnavailable
 from gateway.tasks import TASKS
 from gateway.tasks.speech_recognition import Transcript
 from tests.engines import media, tiny_whisper
+from tests.engines.speaking import say
 
 PLAIN = TASKS.get("automatic-speech-recognition", "whisper")
 TURBO = TASKS.get("automatic-speech-recognition", "whisper-large-v3-turbo")
@@ -53,7 +54,7 @@ def multilingual(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def said(espeak_files: Path) -> dict[str, bytes]:
     """MP3 files of the sentences."""
     espeak = Espeak(ModelSpec(name="@local/e", task=MELOTTS.name, engine="espeak"), MELOTTS, espeak_files)
-    outputs = espeak.run([MELOTTS.parse({"prompt": text}) for text in (UMBRELLA, LIBRARY)])
+    outputs = say(espeak, MELOTTS, [MELOTTS.parse({"prompt": text}) for text in (UMBRELLA, LIBRARY)])
     espeak.close()
     return dict(zip((UMBRELLA, LIBRARY), (output.audio for output in outputs), strict=True))
 

@@ -16,6 +16,7 @@ from gateway.engines.whisper import Engine
 from gateway.errors import BadInput
 from gateway.tasks import TASKS
 from tests.engines import media
+from tests.engines.speaking import say
 
 NOVA = TASKS.get("automatic-speech-recognition", "nova-3")
 NEMOTRON = TASKS.get("automatic-speech-recognition", "nemotron-speech")
@@ -32,7 +33,7 @@ def engine(whisper_files: Path) -> Engine:
 def speech(espeak_files: Path) -> np.ndarray:
     """The sentence as 16-bit samples at 16 kHz."""
     espeak = Espeak(ModelSpec(name="@local/e", task=MELOTTS.name, engine="espeak"), MELOTTS, espeak_files)
-    (output,) = espeak.run([MELOTTS.parse({"prompt": TEXT})])
+    (output,) = say(espeak, MELOTTS, [MELOTTS.parse({"prompt": TEXT})])
     espeak.close()
     return (decode(output.audio) * 32767).astype("<i2")
 

@@ -117,7 +117,7 @@ class Listener:
         """Begin or go on with a turn."""
         end_s = self._sound.start_s + hearing.duration
         if self._turn is None and not hearing.words:
-            self._forget_silence(hearing, end_s)
+            await self._forget_silence(hearing, end_s)
             await self._reporter.idle(end_s)
             return
         is_new = self._turn is None
@@ -137,10 +137,10 @@ class Listener:
         if end_s - self._sound.start_s > MAX_WINDOW_S:
             await self._settle(turn)
 
-    def _forget_silence(self, hearing: Hearing, end_s: float) -> None:
+    async def _forget_silence(self, hearing: Hearing, end_s: float) -> None:
         """Keep a little before what may be the beginning of a word; noise that gives no words is not kept for ever."""
         begin_s = hearing.voice[-1].start if hearing.voice else end_s
-        self._sound.drop(max(min(begin_s, end_s) - LEAD_S, end_s - MAX_WINDOW_S / 2))
+        await self._sound.drop(max(min(begin_s, end_s) - LEAD_S, end_s - MAX_WINDOW_S / 2))
 
     async def _settle(self, turn: Turn) -> None:
         """Keep the words of the window's first half, and drop its sound at the longest pause between words."""
@@ -153,7 +153,7 @@ class Listener:
         _, count, cut_s = max(gaps, default=(0.0, len(turn.words), turn.end_s))
         words, turn.words = turn.words[:count], turn.words[count:]
         turn.settled += words
-        self._sound.drop(cut_s)
+        await self._sound.drop(cut_s)
         await self._reporter.settled(turn, words)
 
     def _is_over(self, turn: Turn) -> bool:
@@ -163,7 +163,7 @@ class Listener:
     async def _end(self, cut_s: float, *, flushed: bool) -> None:
         """The turn is over; its sound is not needed any more."""
         turn, self._turn = self._turn, None
-        self._sound.drop(cut_s if flushed else max(self._sound.start_s, cut_s - _TOLERANCE_S))
+        await self._sound.drop(cut_s if flushed else max(self._sound.start_s, cut_s - _TOLERANCE_S))
         self._known_s = 0.0
         if turn is not None:
             await self._reporter.ended(turn, flushed=flushed)

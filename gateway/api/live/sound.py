@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 MAX_PENDING_S = 10.0
+MAX_KEPT_S = 30.0
 
 
 class Sound:
     """Samples from `start_s` on, of which those after `heard_s` are new; times count from the session's beginning.
 
-    Whoever adds waits while more than `MAX_PENDING_S` is new, so a session holds no more than its window and that.
+    Whoever adds waits while `MAX_PENDING_S` is new or `MAX_KEPT_S` is kept, so that a session holds no more.
     """
 
     def __init__(self, rate_hz: int, frame_bytes: int) -> None:
@@ -40,11 +41,12 @@ class Sound:
         return self.end_s - self._heard_bytes / self.bytes_per_s
 
     async def add(self, data: bytes) -> None:
-        """Take in samples, once there is room."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.new_s < MAX_PENDING_S)
-            self._data += data
-            self._changed.notify_all()
+        """Take in samples, second by second, once there is room."""
+        for start in range(0, len(data), self.bytes_per_s):
+            async with self._changed:
+                await self._changed.wait_for(self._has_room)
+                self._data += data[start : start + self.bytes_per_s]
+                self._changed.notify_all()
 
     async def finish(self) -> None:
         """No more will come."""
@@ -77,11 +79,16 @@ class Sound:
         """What is kept of the time before `until_s`."""
         return bytes(self._data[: self._offset(until_s)])
 
-    def drop(self, until_s: float) -> None:
+    async def drop(self, until_s: float) -> None:
         """Forget what came before `until_s`."""
-        offset = self._offset(until_s)
-        del self._data[:offset]
-        self._start_bytes += offset
+        async with self._changed:
+            offset = self._offset(until_s)
+            del self._data[:offset]
+            self._start_bytes += offset
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self.new_s < MAX_PENDING_S and self.end_s - self.start_s < MAX_KEPT_S
 
     def _whole_bytes(self) -> int:
         return len(self._data) - len(self._data) % self._frame_bytes

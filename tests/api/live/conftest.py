@@ -37,6 +37,7 @@ class Live:
 
     port: int
     app: Any
+    folder: Path
 
     def url(self, name: str, **query: Any) -> str:
         pairs = [(key, value) for key, values in query.items() for value in _listed(values)]
@@ -45,7 +46,7 @@ class Live:
 
     def connect(self, name: str, **query: Any) -> websockets.connect:
         headers = {"authorization": "Bearer any"}
-        return websockets.connect(self.url(name, **query), additional_headers=headers, proxy=None)
+        return websockets.connect(self.url(name, **query), additional_headers=headers, proxy=None, close_timeout=1)
 
 
 def _listed(values: Any) -> Sequence[Any]:
@@ -61,7 +62,13 @@ async def rest(client: Any) -> list[Any]:
 async def serving(app: Any) -> AsyncIterator[Live]:
     """The application on a free port, with the limits of `gateway serve`."""
     config = uvicorn.Config(
-        app, http="httptools", ws="websockets-sansio", ws_max_size=MAX_FRAME_BYTES, lifespan="off", log_config=None
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
     )
     server = uvicorn.Server(config)
     with socket.socket() as listener:
@@ -70,7 +77,7 @@ async def serving(app: Any) -> AsyncIterator[Live]:
             task = asyncio.create_task(server.serve(sockets=[listener]))
             await until(lambda: server.started)
             try:
-                yield Live(listener.getsockname()[1], app)
+                yield Live(listener.getsockname()[1], app, app.state.gateway.settings.home)
             finally:
                 server.should_exit = True
                 await task
@@ -81,10 +88,12 @@ async def live(tmp_path_factory: Any) -> AsyncIterator[Live]:
     """Every form that is spoken over WebSocket, and one that is not."""
     folder: Path = tmp_path_factory.mktemp("live")
     hears = f"{FIXTURES}.hears:Engine"
+    spells = f"{FIXTURES}.spells:Engine"
     models = [
         row("flux", LISTEN, hears, shape="flux"),
         row("nova", LISTEN, hears, shape="nova-3"),
         row("turn", "voice-activity-detection", "silero_turn"),
+        row("spell", "text-to-speech", spells, shape="aura", options={"gate": str(folder / "gate")}),
         row("classify", "text-classification", "fake"),
     ]
     async with serving(create_app(Settings(home=folder, grace_s=0.0), models)) as found:

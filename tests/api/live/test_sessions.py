@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from gateway.api.keyring import sha256
 from gateway.api.live.socket import Closing, Socket
-from gateway.api.live.sound import MAX_PENDING_S, Sound
+from gateway.api.live.sound import MAX_KEPT_S, MAX_PENDING_S, Sound
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, FIXTURES, client_of, row, until
@@ -138,8 +138,18 @@ async def test_sound_waits_for_room_and_is_forgotten_once_heard() -> None:
     assert not done
     assert len(await sound_of_session.window()) == MAX_PENDING_S * 2000
     await waiting
-    sound_of_session.drop(MAX_PENDING_S)
+    await sound_of_session.drop(MAX_PENDING_S)
     assert (sound_of_session.start_s, sound_of_session.new_s) == (MAX_PENDING_S, 1.0)
+
+
+async def test_no_more_than_the_bound_is_kept_however_long_a_message_is() -> None:
+    sound_of_session = Sound(rate_hz=1000, frame_bytes=2)
+    adding = asyncio.create_task(sound_of_session.add(bytes(2 * 1000 * 100)))
+    for _ in range(10):
+        await sound_of_session.window()
+        await asyncio.wait({adding}, timeout=0)
+    assert sound_of_session.end_s == MAX_KEPT_S
+    adding.cancel()
 
 
 class Mute:
@@ -173,6 +183,7 @@ async def test_a_caller_who_floods_does_not_starve_another(live: Live) -> None:
         async def flood() -> None:
             while True:
                 await loud.send(sound(1, 2, 0, 3, 0, 0))
+                await asyncio.sleep(0)
 
         async def drain() -> None:
             while True:
