@@ -39,6 +39,9 @@ def test_every_shipped_row_has_a_task_and_a_pinned_source() -> None:
     for spec in specs:
         assert task_of(spec).name == spec.task
         assert spec.license
+        if spec.engine == "silero_turn":  # its detector comes with a package
+            assert spec.source is None
+            continue
         assert spec.source is not None
         assert "@main" not in spec.source
 
