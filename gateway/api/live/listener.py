@@ -163,7 +163,7 @@ class Listener:
     async def _end(self, cut_s: float, *, flushed: bool) -> None:
         """The turn is over; its sound is not needed any more."""
         turn, self._turn = self._turn, None
-        await self._sound.drop(cut_s if flushed else max(self._sound.start_s, cut_s - _TOLERANCE_S))
+        await self._sound.drop(cut_s if flushed else cut_s - _TOLERANCE_S)  # a word may just be beginning
         self._known_s = 0.0
         if turn is not None:
             await self._reporter.ended(turn, flushed=flushed)

@@ -56,7 +56,7 @@ class NovaSession(ListeningSession):
 
     async def idle(self, until_s: float) -> None:
         """Nobody speaks, perhaps for long enough to say so."""
-        self._told_s = max(self._told_s, until_s)
+        self._told_s = max(self._told_s, self.sound.start_s)
         await self._tell_utterance_end(until_s)
 
     async def started(self, turn: Turn) -> None:

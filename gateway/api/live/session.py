@@ -47,11 +47,7 @@ class ListeningSession(Session, Reporter):
 
     sound: Sound
     end_silence_s: float | None
-
-    def __init__(self, model: Model, query: dict[str, Any], request_id: str) -> None:
-        """The parameters must fit the model's task."""
-        super().__init__(model, query, request_id)
-        self.socket: Socket
+    socket: Socket
 
     @abstractmethod
     def values(self, window: bytes, known_s: float) -> dict[str, Any]:
