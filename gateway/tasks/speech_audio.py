@@ -11,6 +11,9 @@ from gateway.tasks.validation import bytes_of_base64, not_empty, sentence_error
 
 RATES_HZ = (4_000, 384_000)
 MAX_CHANNELS = 8
+# A session keeps half a minute of sound: its rate bounds its memory.
+LIVE_RATES_HZ = (4_000, 48_000)
+MAX_LIVE_CHANNELS = 2
 _PARTS = ("body", "contentType")
 _OBJECT_SCHEMA = {
     "type": "object",
@@ -43,6 +46,7 @@ AudioObjectOrBase64 = Annotated[
     WithJsonSchema({"anyOf": [_OBJECT_SCHEMA, _BASE64_SCHEMA]}),
 ]
 SampleRate = Annotated[int, Field(ge=RATES_HZ[0], le=RATES_HZ[1], description="Hz, of audio without a header")]
+LiveSampleRate = Annotated[int, Field(ge=LIVE_RATES_HZ[0], le=LIVE_RATES_HZ[1], description="Hz")]
 Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS, description="of audio without a header")]
 
 

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict  # pydantic reads the standard library's
 
 from gateway.tasks import media
 from gateway.tasks.base import Task
-from gateway.tasks.speech_audio import SampleRate
+from gateway.tasks.speech_audio import LiveSampleRate
 from gateway.tasks.speech_listening import Hearing, ListeningInput, Window, hearing
 from gateway.tasks.speech_recognition import COMMON, Decoding, Transcript
 from gateway.tasks.validation import ByteArray
@@ -27,7 +27,7 @@ class FluxInput(ListeningInput):
 
     audio: SkipJsonSchema[ByteArray] = b""
     encoding: Literal["linear16"]
-    sample_rate: SampleRate
+    sample_rate: LiveSampleRate
     eager_eot_threshold: Annotated[float, Field(ge=0.3, le=0.9)] | None = None
     eot_threshold: Annotated[float, Field(ge=0.5, le=0.9)] = 0.7
     eot_timeout_ms: Annotated[int, Field(ge=500, le=10_000)] = 5000

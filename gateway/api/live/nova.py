@@ -11,6 +11,7 @@ from gateway.api.live.socket import unknown
 from gateway.api.live.sound import Sound
 from gateway.errors import BadInput
 from gateway.runtime.model import Model
+from gateway.tasks.speech_audio import LIVE_RATES_HZ, MAX_LIVE_CHANNELS
 from gateway.tasks.speech_nova import NovaInput, language_code
 from gateway.tasks.speech_words import Spoken, confidence, joined, nova_words
 
@@ -28,6 +29,10 @@ class NovaSession(ListeningSession):
         assert isinstance(asked, NovaInput)
         if asked.encoding not in _SAMPLE_BYTES:
             raise BadInput("'/encoding' of a WebSocket must be one of 'linear16' or 'mulaw'")
+        if asked.sample_rate > LIVE_RATES_HZ[1]:
+            raise BadInput(f"'/sample_rate' of a WebSocket must be <= {LIVE_RATES_HZ[1]}")
+        if asked.channels > MAX_LIVE_CHANNELS:
+            raise BadInput(f"'/channels' of a WebSocket must be <= {MAX_LIVE_CHANNELS}")
         self._asked = asked
         self._values = asked.model_dump(exclude_unset=True)
         self.sound = Sound(asked.sample_rate, _SAMPLE_BYTES[asked.encoding] * asked.channels)

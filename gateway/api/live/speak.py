@@ -7,11 +7,12 @@ import contextlib
 from typing import Any
 
 from gateway.api.live.session import Session
-from gateway.api.live.socket import TOO_BIG, Closing, Socket, unknown
+from gateway.api.live.socket import POLICY, TOO_BIG, Closing, Socket, unknown
 from gateway.errors import GatewayError
 from gateway.runtime.model import Model
 from gateway.tasks.text_to_speech import MAX_CHARACTERS
 
+MAX_FLUSHES = 64
 # A caller who plays sound as it comes wants samples, not a file per sentence.
 _DEFAULTS = {"encoding": "linear16", "container": "none"}
 
@@ -25,6 +26,7 @@ class SpeakSession(Session):
         model.task.parse({"text": "-"}, self._values)
         self._text = ""
         self._unsaid = 0
+        self._flushes = 0
         self._sequence = 0
         self._saying: asyncio.Task[None] | None = None
 
@@ -52,7 +54,7 @@ class SpeakSession(Session):
             case "Clear":
                 self._text = ""
                 await self._hush()
-                self._unsaid = 0
+                self._unsaid = self._flushes = 0
                 await socket.send({"type": "Cleared", "sequence_id": self._next()})
             case "Close":
                 return False
@@ -71,8 +73,11 @@ class SpeakSession(Session):
 
     def _flush(self, socket: Socket) -> None:
         """Say the text after what is being said already."""
+        if self._flushes >= MAX_FLUSHES:
+            raise Closing(POLICY, f"more than {MAX_FLUSHES} flushes are waiting")
         text, self._text = self._text, ""
         self._unsaid += len(text)
+        self._flushes += 1
         self._saying = asyncio.create_task(self._say(text, self._saying, socket))
 
     async def _say(self, text: str, before: asyncio.Task[None] | None, socket: Socket) -> None:
@@ -84,6 +89,7 @@ class SpeakSession(Session):
         except GatewayError as error:
             await socket.send({"type": "Error", "code": error.code, "message": error.message(self.request_id)})
         self._unsaid -= len(text)
+        self._flushes -= 1
         await socket.send({"type": "Flushed", "sequence_id": self._next()})
 
     async def _speak(self, text: str, socket: Socket) -> None:

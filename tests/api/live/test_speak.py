@@ -8,6 +8,7 @@ import orjson
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
+from gateway.api.live.speak import MAX_FLUSHES
 from tests.api.conftest import until
 from tests.api.live.conftest import Live, rest
 
@@ -66,3 +67,14 @@ async def test_what_is_not_understood_closes(live: Live, message: bytes | str, c
             await rest(client)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == code
+
+
+async def test_flushes_that_wait_are_bounded(live: Live) -> None:
+    async with live.connect("spell") as client:
+        await client.send(speak("gate"))
+        for _ in range(MAX_FLUSHES + 1):
+            await client.send('{"type":"Flush"}')
+        with pytest.raises(ConnectionClosedError) as closed:
+            await rest(client)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "more than 64 flushes are waiting")
