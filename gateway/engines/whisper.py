@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gateway.config import ConfigError, Frozen, ModelSpec
-from gateway.engines.audio import MAX_SECONDS, decode
+from gateway.engines.audio import MAX_SECONDS, decode, decode_channels
 from gateway.engines.base import Engine as Base
 from gateway.engines.options import read_options
 from gateway.engines.voice import voice_in
@@ -67,17 +67,23 @@ class Engine(Base):
         decoding = input.decoding()
         try:
             language = self._language(decoding.language, input.language_field)
-            audio = decode(input.file(), _RATE_HZ, self._max_seconds)
+            decode_all = decode_channels if input.is_by_channel else decode
+            audio = np.atleast_2d(decode_all(input.file(), _RATE_HZ, self._max_seconds))
         except BadInput as error:
             return error
         decoding = decoding.model_copy(update={"language": language})
-        if isinstance(input, ListeningInput) and input.window is not None:
-            voice = voice_in(audio)
-            heard = self._transcribe(audio, decoding) if is_news(voice, input.window) else _silence(audio, language)
-            heard.voice = voice
-        else:
-            heard = self._transcribe(audio, decoding)
-        heard.asked = input
+        heard, *others = (self._heard(channel, decoding, input) for channel in audio)
+        heard.others, heard.asked = others, input
+        return heard
+
+    def _heard(self, audio: NDArray[np.float32], decoding: Decoding, input: SpeechInput) -> Transcript:
+        """The transcript of one channel; of a live window only if somebody spoke on."""
+        if not isinstance(input, ListeningInput) or input.window is None:
+            return self._transcribe(audio, decoding)
+        voice = voice_in(audio)
+        is_new = is_news(voice, input.window)
+        heard = self._transcribe(audio, decoding) if is_new else _silence(audio, decoding.language)
+        heard.voice = voice
         return heard
 
     def _language(self, code: str | None, field: str) -> str | None:

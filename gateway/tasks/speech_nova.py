@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -66,9 +67,9 @@ class NovaInput(ListeningInput):
     dictation: bool = False
     paragraphs: bool = False
     utterances: bool = False
+    multichannel: bool = False
     utt_split: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 0.8
 
-    multichannel: RefusedFlag = False
     profanity_filter: RefusedFlag = False
     redact: RefusedTexts | None = None
     replace: RefusedTexts | None = None
@@ -93,6 +94,11 @@ class NovaInput(ListeningInput):
     extra: Texts = Field(default_factory=list)
     mode: Literal["general", "medical", "finance"] | None = None
     mip_opt_out: bool = False
+
+    @property
+    def is_by_channel(self) -> bool:
+        """Whether each channel is to be heard for itself; live, all are mixed into one."""
+        return self.multichannel and self.window is None
 
     def file(self) -> bytes:
         """The audio as a file; `linear16` and `mulaw` without a header get one."""
@@ -133,7 +139,7 @@ class Alternative(TypedDict):
 
 
 class Channel(TypedDict):
-    """The one channel into which all are mixed; the language only if it was to be detected."""
+    """One channel, or all of them mixed; the language only if it was to be detected."""
 
     alternatives: list[Alternative]
     detected_language: NotRequired[str]
@@ -170,19 +176,24 @@ def render(transcript: Transcript) -> NovaOutput | Hearing:
     asked: NovaInput = transcript.asked
     if asked.window is not None:
         return hearing(transcript, asked.window)
-    words, language = spoken_words(transcript), transcript.transcription_info.language
-    best = _alternative(words, language, asked.has_punctuation)
+    heard = [transcript, *transcript.others]
+    results = Results(channels=[_channel(channel, asked) for channel in heard])
+    if asked.utterances:
+        found = [utterance for number, channel in enumerate(heard) for utterance in _utterances(channel, number, asked)]
+        results["utterances"] = sorted(found, key=lambda utterance: utterance["start"])
+    return NovaOutput(results=results)
+
+
+def _channel(heard: Transcript, asked: NovaInput) -> Channel:
+    words, info = spoken_words(heard), heard.transcription_info
+    best = _alternative(words, info.language, asked.has_punctuation)
     if asked.paragraphs:
-        best["paragraphs"] = paragraphs(words, asked.utt_split, language)
+        best["paragraphs"] = paragraphs(words, asked.utt_split, info.language)
     channel = Channel(alternatives=[best])
     if asked.detect_language:
-        channel["detected_language"] = language
-        channel["language_confidence"] = round(transcript.transcription_info.language_probability, 4)
-    results = Results(channels=[channel])
-    if asked.utterances:
-        groups = at_pauses(words, asked.utt_split)
-        results["utterances"] = [_utterance(group, language, asked.has_punctuation) for group in groups]
-    return NovaOutput(results=results)
+        channel["detected_language"] = info.language
+        channel["language_confidence"] = round(info.language_probability, 4)
+    return channel
 
 
 def _alternative(words: list[Spoken], language: str, punctuate: bool) -> Alternative:
@@ -193,17 +204,18 @@ def _alternative(words: list[Spoken], language: str, punctuate: bool) -> Alterna
     )
 
 
-def _utterance(words: list[Spoken], language: str, punctuate: bool) -> Utterance:
-    heard = _alternative(words, language, punctuate)
-    return Utterance(
-        start=words[0].start,
-        end=words[-1].end,
-        confidence=heard["confidence"],
-        channel=0,
-        transcript=heard["transcript"],
-        words=heard["words"],
-        id=str(uuid.uuid4()),
-    )
+def _utterances(heard: Transcript, number: int, asked: NovaInput) -> Iterator[Utterance]:
+    for words in at_pauses(spoken_words(heard), asked.utt_split):
+        said = _alternative(words, heard.transcription_info.language, asked.has_punctuation)
+        yield Utterance(
+            start=words[0].start,
+            end=words[-1].end,
+            confidence=said["confidence"],
+            channel=number,
+            transcript=said["transcript"],
+            words=said["words"],
+            id=str(uuid.uuid4()),
+        )
 
 
 NOVA = Task(**COMMON, shape="nova-3", input=NovaInput, output=NovaOutput, render=render, takes_query=True)

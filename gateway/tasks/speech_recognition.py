@@ -24,6 +24,11 @@ class SpeechInput(TaskInput):
         """One row; the length is in encoded bytes, all that is known before decoding."""
         return Extent(1, len(self.audio))
 
+    @property
+    def is_by_channel(self) -> bool:
+        """Whether each channel is to be heard for itself."""
+        return False
+
     def file(self) -> bytes:
         """The audio as a file that says itself what it is."""
         return self.audio
@@ -124,14 +129,16 @@ class Span(BaseModel):
 class Transcript(BaseModel):
     """What an engine returns: the segments and what is known of the whole.
 
-    `confidences` has one entry per word; `voice` is where somebody speaks, for inputs that ask for it; `asked` is the
-    input, for forms whose answer depends on what was asked.
+    `confidences` has one entry per word; `voice` is where somebody speaks, for inputs that ask for it; `others` are
+    the transcripts of the further channels, for inputs that ask by channel; `asked` is the input, for forms whose
+    answer depends on what was asked.
     """
 
     transcription_info: TranscriptionInfo
     segments: list[Segment]
     confidences: list[float] = Field(default_factory=list)
     voice: list[Span] = Field(default_factory=list)
+    others: list[Transcript] = Field(default_factory=list)
     asked: Any = None
 
     def text(self) -> str:

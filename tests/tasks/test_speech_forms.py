@@ -35,7 +35,6 @@ NOT_DONE = "is not done by this model, and the transcript would look as if it we
         (NOVA, AUDIO | {"sample_rate": 1}, "'/sample_rate' must be >= 4000"),
         (NOVA, AUDIO | {"keyterm": ["x"] * 101}, "Length of '/keyterm' must be <= 100"),
         (NOVA, AUDIO | {"encoding": "g729"}, "'/encoding': g729 is not read by this model"),
-        (NOVA, AUDIO | {"multichannel": True}, f"'/multichannel': {NOT_DONE}"),
         (NOVA, AUDIO | {"profanity_filter": "true"}, f"'/profanity_filter': {NOT_DONE}"),
         (NOVA, AUDIO | {"redact": "pci"}, f"'/redact': {NOT_DONE}"),
         (NOVA, AUDIO | {"replace": ["a:b", "c"]}, f"'/replace': {NOT_DONE}"),
@@ -57,7 +56,7 @@ def test_what_is_no_base64_is_told(task: Task, audio: Any) -> None:
 
 def test_options_that_only_add_something_are_taken() -> None:
     options = dict.fromkeys(("diarize", "sentiment", "topics", "detect_entities", "numerals", "mip_opt_out"), "true")
-    NOVA.parse_raw(b"a", {**options, "search": "word", "extra": ["a:b", "c:d"], "multichannel": "false"})
+    NOVA.parse_raw(b"a", {**options, "search": "word", "extra": ["a:b", "c:d"], "redact": None})
 
 
 def test_the_query_says_what_a_raw_body_cannot_and_a_json_body_has_the_last_word() -> None:
