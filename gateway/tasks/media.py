@@ -7,6 +7,7 @@ import math
 import struct
 import wave
 import zlib
+from functools import lru_cache
 
 # Formants of a, i and o in Hz (Peterson and Barney, 1952), and how long each rings.
 _VOWELS_HZ = ((730, 1090, 2440), (270, 2290, 3010), (570, 840, 2410))
@@ -14,6 +15,7 @@ _BANDWIDTHS_HZ = (60, 100, 140)
 _PITCH_HZ, _VOWELS_PER_S = 120, 4
 
 
+@lru_cache
 def vowels(seconds: float, rate_hz: int = 16_000) -> bytes:
     """A mono 16-bit WAV file of sung vowels, which a voice detector takes for speech: silence never gets past it."""
     rings = [math.exp(-math.pi * width / rate_hz) for width in _BANDWIDTHS_HZ]

@@ -72,6 +72,7 @@ def _render(transcript: Transcript) -> Hearing:
     return hearing(transcript, transcript.asked.window or Window.model_validate({}))
 
 
-_CANARY = {"audio": media.vowels(0.5)[44:], "encoding": "linear16", "sample_rate": 16_000}
+_WAV_HEADER_BYTES = 44
+_CANARY = {"audio": media.vowels(0.5)[_WAV_HEADER_BYTES:], "encoding": "linear16", "sample_rate": 16_000}
 _LIVE = COMMON | {"media_field": None, "canary": _CANARY}
 FLUX = Task(**_LIVE, shape="flux", input=FluxInput, output=FluxEvent, render=_render, takes_query=True, is_live=True)

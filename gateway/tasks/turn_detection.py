@@ -24,8 +24,8 @@ class TurnInput(TaskInput):
     dtype: Literal["uint8", "float32", "float64"] = "uint8"
 
     def extent(self) -> Extent:
-        """One row; every input is padded to the same length."""
-        return Extent(1, 1)
+        """One row; every input is padded to sixteen seconds, of which an encoder makes 50 frames each."""
+        return Extent(1, 16 * 50)
 
     def tail(self, seconds: float) -> bytes:
         """The end of raw samples; it alone says whether the speaker is done."""
