@@ -12,6 +12,8 @@ from gateway.api import State, install
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import ModelSpec, Settings
+from gateway.runtime.batch_store import BatchStore
+from gateway.runtime.batches import Batches
 from gateway.runtime.keeper import Means
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
@@ -29,13 +31,16 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
     nursery = Nursery([spec.engine for spec in specs], settings.log_format, settings.log_level)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
     registry = Registry(specs, Means(store, nursery, metrics))
+    batches = Batches(BatchStore(settings.home / "batches"), registry.get)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await registry.start()
+        await batches.start()
         try:
             yield
         finally:
+            await batches.stop()
             await registry.stop(settings.grace_s)
 
     app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -45,6 +50,7 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
         metrics=metrics,
         keys=Keyring.of(settings),
         presence=Presence(store, specs),
+        batches=batches,
     )
     install(app, state)
     return app

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
+    stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -74,6 +75,9 @@ class ModelSpec(Frozen):
     engine: str = Field(description="a file of gateway/engines, or module.path:Class")
     source: str | None = Field(None, description="hf:org/repo@revision[/file] | pypi:dist==version/path | file:/path")
     files: tuple[str, ...] = Field((), description="globs of the files to take from the source; empty: all")
+    overlay: dict[str, str] = Field(
+        default_factory=dict, description="single files of other sources, by the names they take among the row's files"
+    )
     native_library: bool = Field(False, description="the row vouches for a shared library among the files")
     aliases: tuple[str, ...] = ()
     description: str = ""
@@ -99,6 +103,12 @@ class ModelSpec(Frozen):
     load_timeout_s: float = Field(300.0, gt=0)
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the engine alone")
 
+    @model_validator(mode="after")
+    def _overlay_has_ground(self) -> ModelSpec:
+        if self.overlay and (self.source or "file:").startswith("file:"):
+            raise ValueError("overlay: files can be laid only over a source that is fetched, not over a folder in use")
+        return self
+
     @property
     def run_limit(self) -> float:
         """Seconds a batch may run before its worker counts as stuck."""
@@ -112,17 +122,38 @@ def describe(error: ValidationError) -> str:
     return f"{where}: {first['msg']}"
 
 
-def parse_specs(text: str, where: str) -> list[ModelSpec]:
-    """The rows of a models.yaml text; raises `ConfigError` naming `where`, the row and the field."""
+class FileSettings(Frozen):
+    """The part of `Settings` that a models.yaml may hold, under `gateway:`; environment and command line outdo it."""
+
+    stand_ins: bool | None = None
+
+
+def _document(text: str, where: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("models"), list):
         raise ConfigError(f"{where} must be a mapping with a list under `models:`")
-    unknown = sorted(set(document) - {"models"})
+    unknown = sorted(set(document) - {"models", "aliases", "gateway"})
     if unknown:
-        raise ConfigError(f"{where}: unknown key `{unknown[0]}` (expected: models)")
+        raise ConfigError(f"{where}: unknown key `{unknown[0]}` (expected: models, aliases, gateway)")
+    return document
+
+
+def with_file_settings(settings: Settings, path: Path) -> Settings:
+    """`settings`, where nobody set them otherwise with those of the models file; raises `ConfigError`."""
+    section = _document(path.read_text(encoding="utf-8"), str(path)).get("gateway") or {}
+    try:
+        named = FileSettings.model_validate(section).model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise ConfigError(f"{path}, gateway: {describe(error)}") from error
+    return settings.model_copy(update={key: named[key] for key in set(named) - settings.model_fields_set})
+
+
+def parse_specs(text: str, where: str) -> list[ModelSpec]:
+    """The rows of a models.yaml text; raises `ConfigError` naming `where`, the row and the field."""
+    document = _document(text, where)
     specs: list[ModelSpec] = []
     for index, row in enumerate(document["models"]):
         label = row.get("name", f"#{index + 1}") if isinstance(row, dict) else f"#{index + 1}"
@@ -130,8 +161,21 @@ def parse_specs(text: str, where: str) -> list[ModelSpec]:
             specs.append(ModelSpec.model_validate(row))
         except ValidationError as error:
             raise ConfigError(f"{where}, row {label}: {describe(error)}") from error
+    specs = _with_aliases(specs, document.get("aliases") or {}, where)
     check_names(specs, where)
     return specs
+
+
+def _with_aliases(specs: Sequence[ModelSpec], aliases: Any, where: str) -> list[ModelSpec]:
+    """The rows with the file's own `aliases:`, a mapping of further names to names of rows."""
+    if not isinstance(aliases, dict) or not all(isinstance(name, str) for pair in aliases.items() for name in pair):
+        raise ConfigError(f"{where}: `aliases:` must be a mapping of further names to names of rows")
+    further: dict[str, tuple[str, ...]] = {spec.name: spec.aliases for spec in specs}
+    for alias, name in aliases.items():
+        if name not in further:
+            raise ConfigError(f"{where}, aliases: {alias} means {name}, which is not the name of a row")
+        further[name] = (*further[name], alias)
+    return [spec.model_copy(update={"aliases": further[spec.name]}) for spec in specs] if aliases else list(specs)
 
 
 def check_names(specs: Sequence[ModelSpec], where: str) -> None:

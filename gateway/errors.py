@@ -142,6 +142,17 @@ class InputTooLong(GatewayError):
         return f"AiError: {self.detail} ({request_id})"
 
 
+class FlaggedContent(GatewayError):
+    """The model's own safety checker has flagged the picture."""
+
+    status, code, title = 400, 3030, "NSFW"
+    default = "the generated image was flagged as NSFW content"
+
+    def message(self, request_id: str) -> str:
+        """The live service puts no name in front of this one."""
+        return f"AiError: {self.detail} ({request_id})"
+
+
 class ContextExceeded(GatewayError):
     """Prompt and requested output do not fit the context window."""
 
@@ -159,6 +170,30 @@ class LoraUnsupported(GatewayError):
     """The model has no such fine-tune."""
 
     status, code, title = 405, 5005, "Bad request"
+
+
+class InvalidParameter(GatewayError):
+    """A value that the schema allows and no model understands."""
+
+    status, code, title, default = 400, 8001, "Invalid input", "Invalid input"
+
+
+class JsonModeFailed(GatewayError):
+    """The answer is not the JSON that the caller asked for: it was cut short, or the model cannot give it."""
+
+    status, code, title, default = 400, 5024, "JSON Mode couldn't be met", "the answer is not complete JSON"
+
+
+class JsonStreamRefused(GatewayError):
+    """JSON mode and streaming together, where the operator wants the service's own refusals."""
+
+    status, code, title, default = 400, 5023, "JSON Mode", "JSON Schema is not supported together with stream"
+
+
+class JsonModeUnsupported(GatewayError):
+    """A schema for a model that cannot be held to one."""
+
+    status, code, title, default = 400, 5025, "JSON Mode", "This model doesn't support JSON Schema."
 
 
 # --- capacity and time -----------------------------------------------------------------------------

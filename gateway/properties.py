@@ -49,6 +49,7 @@ class Properties(Facts):
     vision: bool = False
     lora: bool = False
     beta: bool = False
+    partner: bool = False
     info: Url | None = None
     terms: Url | None = None
     planned_deprecation_date: date | None = None

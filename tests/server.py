@@ -41,11 +41,16 @@ class Server:
 
 
 @contextmanager
-def gateway(*arguments: str, command: tuple[str, ...] = (), env: dict[str, str] | None = None) -> Iterator[Server]:
+def gateway(
+    *arguments: str,
+    command: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Iterator[Server]:
     """A gateway on a free port; it has printed its address, its models load when asked."""
     line = [*(command or (sys.executable, "-m", "gateway.cli.main", "serve")), "--port", "0", *arguments]
     process = subprocess.Popen(
-        line, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}, start_new_session=True
+        line, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}, start_new_session=True, cwd=cwd
     )
     server = Server(process)
     listening = threading.Event()

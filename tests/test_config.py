@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, ModelSpec, Settings, find_models_file, load_specs, parse_specs
+from gateway.config import (
+    ConfigError,
+    ModelSpec,
+    Settings,
+    find_models_file,
+    load_specs,
+    parse_specs,
+    with_file_settings,
+)
 from gateway.runtime.registry import task_of
 
 ROW = "{name: m, task: text-classification, engine: fake"
@@ -24,6 +32,9 @@ ROW = "{name: m, task: text-classification, engine: fake"
         (f"models: [{ROW}}}, {ROW}}}]", "row m: the name m is already taken by m"),
         (f"models: [{ROW}, aliases: [n]}}, {{name: n, task: t, engine: e}}]", "the name n is already taken by m"),
         ("models: [5]", "row #1"),
+        (f"models: [{ROW}}}]\naliases: {{a: nobody}}", "aliases: a means nobody, which is not the name of a row"),
+        (f"models: [{ROW}}}]\naliases: [a]", "`aliases:` must be a mapping"),
+        (f"models: [{ROW}}}, {{name: n, task: t, engine: e}}]\naliases: {{n: m}}", "the name n is already taken by m"),
     ],
 )
 def test_a_bad_file_is_refused_with_row_and_field(text: str, said: str) -> None:
@@ -44,6 +55,27 @@ def test_every_shipped_row_has_a_task_and_a_pinned_source() -> None:
             continue
         assert spec.source is not None
         assert "@main" not in spec.source
+
+
+def test_the_files_aliases_are_further_names_of_rows() -> None:
+    (spec,) = parse_specs(f"models: [{ROW}, aliases: [a]}}]\naliases: {{b: m, c: m}}", "f.yaml")
+    assert spec.aliases == ("a", "b", "c")
+
+
+def test_the_file_sets_what_nobody_else_has_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models: []\ngateway: {stand_ins: true}")
+    assert with_file_settings(Settings(), file).stand_ins
+    assert not with_file_settings(Settings(stand_ins=False), file).stand_ins
+    monkeypatch.setenv("GATEWAY_STAND_INS", "false")
+    assert not with_file_settings(Settings(), file).stand_ins
+
+
+def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models: []\ngateway: {port: 1}")
+    with pytest.raises(ConfigError, match="gateway: port: Extra inputs"):
+        with_file_settings(Settings(), file)
 
 
 def test_an_unknown_task_names_the_row() -> None:

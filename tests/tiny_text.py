@@ -19,6 +19,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     GenerationConfig,
     M2M100Tokenizer,
+    NllbTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -150,6 +151,19 @@ def translator(folder: Path, languages: str = "m2m100") -> Path:
     )
     vocabulary = len(names) + len(tokenizer.lang_code_to_id) + tokenizer.num_madeup_words
     return _seq2seq(folder, "m2m_100", tokenizer, vocabulary, num_beams=5, max_length=24, no_repeat_ngram_size=1)
+
+
+def nllb(folder: Path) -> Path:
+    """NLLB with its two hundred languages and a vocabulary of letters."""
+    names = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        *(f"{mark}{letter}" for mark in ("\u2581", "") for letter in tiny.LETTERS),
+    ]
+    tokenizer = NllbTokenizer(vocab={name: id for id, name in enumerate(names)}, model_max_length=EMBED_WINDOW)
+    return _seq2seq(folder, "m2m_100", tokenizer, len(tokenizer), num_beams=5, max_length=24, no_repeat_ngram_size=1)
 
 
 def summarizer(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive
 
 from gateway.api.documents import BOM, decode_json, decode_media
+from gateway.api.multipart import decode_form
 from gateway.errors import BadInput, MissingBody, RequestAborted, RequestTimeout, RequestTooLarge
 from gateway.tasks import Task, TaskInput
 from gateway.tasks.base import JSON
@@ -91,14 +92,16 @@ def query_of(query_string: bytes) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def to_input(task: Task, kind: str, body: bytes, query: Mapping[str, Any] | None = None) -> TaskInput:
-    """The task input that a body of media type `kind` describes; raises `BadInput` or `BadBase64`."""
+def to_input(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any] | None = None) -> TaskInput:
+    """The task input that a body with these headers describes; raises `BadInput` or `BadBase64`."""
+    kind = media_type(headers)
     if kind.startswith("multipart/"):
-        raise BadInput("multipart bodies are not accepted by this model; send JSON")
+        if not task.takes_forms:
+            raise BadInput("multipart bodies are not accepted by this model; send JSON")
+        return task.parse_form(decode_form(headers["content-type"], body))
     if is_json(kind, body):
-        document = None
-        if task.media_field is not None and len(body) > LARGE_BYTES and _takes_numbers(task.input, task.media_field):
-            document = decode_media(body, task.media_field)
+        fields = _number_fields(task.input) if len(body) > LARGE_BYTES else ()
+        document = decode_media(body, *fields) if fields else None
         return task.parse(decode_json(body) if document is None else document, query)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
@@ -106,7 +109,11 @@ def to_input(task: Task, kind: str, body: bytes, query: Mapping[str, Any] | None
 
 
 @lru_cache
-def _takes_numbers(kind: type[TaskInput], field: str) -> bool:
-    """Whether `field` may be an array in JSON (media as numbers), by the input's own schema."""
-    schema = kind.model_json_schema()["properties"][field]
-    return "array" in {form.get("type") for form in (schema, *schema.get("anyOf", ()))}
+def _number_fields(kind: type[TaskInput]) -> tuple[str, ...]:
+    """The fields that may be media written as an array of numbers, by the input's own schema."""
+    fields = kind.model_json_schema().get("properties", {}).items()
+    return tuple(name for name, schema in fields if any(map(_is_bytes, (schema, *schema.get("anyOf", ())))))
+
+
+def _is_bytes(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "array" and schema.get("items", {}).get("maximum") == 255

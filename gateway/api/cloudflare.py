@@ -6,17 +6,16 @@ from typing import Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
-from starlette.requests import HTTPConnection
 
+from gateway.api import batches
 from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, query_of, read_body, to_input
+from gateway.api.choosing import Chosen, choose
 from gateway.api.documents import decode_json
 from gateway.api.envelope import success
-from gateway.api.exchange import exchange_of
 from gateway.api.routes import Route
-from gateway.api.state import State, state_of
+from gateway.api.state import state_of
 from gateway.api.streams import MediaStream, NativeStream, unless_disconnected
 from gateway.errors import BadInput, RequestTooLarge
-from gateway.runtime.model import Model
 from gateway.tasks import TaskInput
 
 _PATH_PARAMETERS = [
@@ -27,7 +26,10 @@ _INPUT = {"schema": {"type": "object", "description": "the input of the model's 
 _MEDIA = {"schema": {"type": "string", "format": "binary", "description": "for tasks that take media"}}
 _RUN = {
     "parameters": _PATH_PARAMETERS,
-    "requestBody": {"required": True, "content": {"application/json": _INPUT, "application/octet-stream": _MEDIA}},
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": _INPUT, "multipart/form-data": _INPUT, "application/octet-stream": _MEDIA},
+    },
 }
 _NAMED_INPUT = {
     "schema": {
@@ -46,16 +48,18 @@ async def run(request: Request) -> Response:
     """Run the model named in the path. Raises `GatewayError`."""
     state = state_of(request)
     name = request.path_params["model_name"]
-    model = _chosen(request, state, name)
-    limit_bytes = min(state.settings.max_body_bytes, model.task.max_body_bytes)
+    # Some clients escape a name that a library escapes once more; the server undoes one of the two.
+    chosen = _spoken_to(await choose(request, unquote(name) if "%" in name else name))
+    limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
-    kind = media_type(request.headers)
-    query = query_of(request.scope["query_string"]) if model.task.takes_query else None
+    if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
+        return answer
+    query = query_of(request.scope["query_string"]) if chosen.task.takes_query else None
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, model.task, kind, body, query)
+        input = await off_loop(state.parsing, to_input, chosen.task, request.headers, body, query)
     else:
-        input = to_input(model.task, kind, body, query)
-    return await _answer(request, model, input)
+        input = to_input(chosen.task, request.headers, body, query)
+    return await _answer(request, chosen, input)
 
 
 async def run_named(request: Request) -> Response:
@@ -70,12 +74,13 @@ async def run_named(request: Request) -> Response:
     else:
         document = decode_json(body)
     name, values = _named(document)
-    model = _chosen(request, state, name)
-    if len(body) > model.task.max_body_bytes:
-        raise RequestTooLarge(f"the body is larger than {model.task.max_body_bytes} bytes")
+    chosen = _spoken_to(await choose(request, name))
+    task = chosen.task
+    if len(body) > task.max_body_bytes:
+        raise RequestTooLarge(f"the body is larger than {task.max_body_bytes} bytes")
     if len(body) > LARGE_BYTES:
-        return await _answer(request, model, await off_loop(state.parsing, model.task.parse, values))
-    return await _answer(request, model, model.task.parse(values))
+        return await _answer(request, chosen, await off_loop(state.parsing, task.parse, values))
+    return await _answer(request, chosen, task.parse(values))
 
 
 def _named(document: Any) -> tuple[str, Any]:
@@ -90,29 +95,20 @@ def _named(document: Any) -> tuple[str, Any]:
     return document["model"], document["input"]
 
 
-def _chosen(request: Request, state: State, name: str) -> Model:
-    model = chosen(request, state, name)
-    if model.task.is_live:
+def _spoken_to(chosen: Chosen) -> Chosen:
+    """The choice, unless its form is for live sessions alone."""
+    if chosen.task.is_live:
         raise BadInput("this model is spoken to over a WebSocket")
-    return model
+    return chosen
 
 
-def chosen(request: HTTPConnection, state: State, name: str) -> Model:
-    """The model of that name, noted in the request's exchange. Raises `ModelNotFound`."""
-    # Some clients escape a name that a library escapes once more; the server undoes one of the two.
-    model = state.registry.get(unquote(name) if "%" in name else name)
-    exchange = exchange_of(request.scope)
-    exchange.model, exchange.task = model.spec.name, model.spec.task
-    return model
-
-
-async def _answer(request: Request, model: Model, input: TaskInput) -> Response:
-    request_id = exchange_of(request.scope).request_id
-    if model.task.streams_media:
-        return MediaStream(model.stream(input, request_id), model.spec.timeout_s)
-    if model.task.collect is not None and getattr(input, "stream", False):
-        return NativeStream(model.stream(input, request_id), model.spec.timeout_s)
-    return success(await unless_disconnected(model.infer(input, request_id), request.receive))
+async def _answer(request: Request, chosen: Chosen, input: TaskInput) -> Response:
+    model, task, origin = chosen.model, chosen.task, chosen.origin
+    if task.streams_media:
+        return MediaStream(model.stream(input, origin, task), model.spec.timeout_s)
+    if task.collect is not None and getattr(input, "stream", False):
+        return NativeStream(model.stream(input, origin, task), model.spec.timeout_s)
+    return success(await unless_disconnected(model.infer(input, origin, task), request.receive))
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)

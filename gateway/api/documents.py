@@ -49,28 +49,38 @@ def _is_too_deep(document: Any) -> bool:
     return True
 
 
-def decode_media(body: bytes, key: str) -> dict[str, Any] | None:
-    """The object in `body`, with the array of numbers under its top-level `key` already as `bytes`.
+def decode_media(body: bytes, *keys: str) -> dict[str, Any] | None:
+    """The object in `body`, with the arrays of numbers under these top-level keys already as `bytes`.
 
     None if there is no such array, or if anything is not plain: `decode_json` then finds the fault. A decoder keeps
     Python's lock for as long as it runs, which for a song in numbers is half a second, in whichever thread it is;
     here other threads get their turn every `STEP_BYTES`.
     """
-    found = re.search(rb'"%b"\s*:\s*\[' % re.escape(key.encode()), body)
-    end = body.find(b"]", found.end()) if found else -1
-    if found is None or end < 0:
-        return None
-    # A quoted key inside a text is written with backslashes, so what was found is a key, but perhaps a deeper one or
-    # one of two: only if the mark stands at the top is the array the value of `key`.
-    mark = secrets.token_hex(16)
+    found: dict[str, tuple[str, bytes]] = {}
     try:
-        media = _decode_numbers(body, found.end(), end)
-        document = decode_json(b'%b"%b"%b' % (body[: found.end() - 1], mark.encode(), body[end + 1 :]))
+        for key in keys:
+            body = _take_array(body, key, found)
+        document = decode_json(body) if found else None
     except (ValueError, TypeError, BadInput):
         return None
-    if not isinstance(document, dict) or document.get(key) != mark:
+    if not isinstance(document, dict) or any(document.get(key) != mark for key, (mark, _) in found.items()):
         return None
-    return document | {key: media}
+    return document | {key: media for key, (_, media) in found.items()}
+
+
+def _take_array(body: bytes, key: str, found: dict[str, tuple[str, bytes]]) -> bytes:
+    """`body` with a mark in place of the array under `key`, which goes into `found`; `body` itself without one.
+
+    A quoted key inside a text is written with backslashes, so what is found is a key, but perhaps a deeper one or
+    one of two: only if the mark stands at the top is the array the value of `key`.
+    """
+    start = re.search(rb'"%b"\s*:\s*\[' % re.escape(key.encode()), body)
+    end = body.find(b"]", start.end()) if start else -1
+    if start is None or end < 0:
+        return body
+    mark = secrets.token_hex(16)
+    found[key] = mark, _decode_numbers(body, start.end(), end)
+    return b'%b"%b"%b' % (body[: start.end() - 1], mark.encode(), body[end + 1 :])
 
 
 def _decode_numbers(body: bytes, start: int, end: int) -> bytes:

@@ -14,11 +14,14 @@ _KEY = "gateway.exchange"
 class Exchange:
     """What becomes known of a request on its way; `model` and `task` stay empty if it reaches no model.
 
+    `asked` is the name that the caller used: an alias of `model`, or that of a model it stands in for, if not its own.
+
     `status` is 0 until the answer's headers are sent, `code` is 0 for a success.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     token: bytes = field(default=b"", repr=False)
+    asked: str = ""
     model: str = ""
     task: str = ""
     status: int = 0

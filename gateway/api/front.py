@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,12 @@ from gateway.runtime.metrics import Metrics
 
 _log = structlog.get_logger()
 _BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+
+
+def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
+    yield b"cf-ai-req-id", exchange.request_id.encode()
+    if exchange.asked != exchange.model:
+        yield b"cf-aig-routed-model", exchange.model.encode()
 
 
 class Front:
@@ -40,7 +47,7 @@ class Front:
         async def tagged(message: Message) -> None:
             if message["type"] in _BEGINNINGS:
                 exchange.status = message.get("status", 101)
-                message["headers"] = [*message.get("headers", ()), (b"cf-ai-req-id", exchange.request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), *_own_headers(exchange)]
             await send(message)
 
         started = time.perf_counter()

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import Settings
+from gateway.runtime.batches import Batches
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
 
@@ -30,6 +31,7 @@ class State:
     metrics: Metrics
     keys: Keyring
     presence: Presence
+    batches: Batches
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS_AT_ONCE))
 

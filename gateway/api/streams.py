@@ -122,7 +122,7 @@ class NativeStream(PieceStream):
         piece = await anext(self.pieces)
         await self._begin(b"text/event-stream", send)
         try:
-            while piece.finish_reason is None:
+            while not piece.is_last:
                 await self._deliver(text_frame(piece.text) if piece.text else b"", send)
                 piece = await anext(self.pieces)
             last = text_frame(piece.text) if piece.text else b""
@@ -143,7 +143,7 @@ class MediaStream(PieceStream):
         piece = await anext(self.pieces)
         await self._begin(str(piece.extra["media_type"]).encode(), send)
         await self._deliver(piece.data, send)
-        while piece.finish_reason is None:
+        while not piece.is_last:
             piece = await anext(self.pieces)
             await self._deliver(piece.data, send)
         await send({"type": "http.response.body"})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from urllib.parse import unquote
 
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.api.bodies import query_of
-from gateway.api.cloudflare import chosen
+from gateway.api.choosing import choose
 from gateway.api.envelope import as_gateway_error
 from gateway.api.exchange import exchange_of
 from gateway.api.live.flux import FluxSession
@@ -40,11 +41,11 @@ async def converse(websocket: WebSocket) -> None:
     name = websocket.path_params.get("model_name") or query.pop("model", None)
     if not isinstance(name, str):
         raise BadInput("required properties at '/' are 'model'")
-    model = chosen(websocket, state, name)
-    kind = SESSIONS.get((model.task.name, model.task.shape))
+    chosen = await choose(websocket, unquote(name) if "%" in name else name)
+    kind = SESSIONS.get((chosen.task.name, chosen.task.shape))
     if kind is None:
         raise BadInput("this model does not speak over a WebSocket")
-    session = kind(model, query, exchange_of(websocket.scope).request_id)
+    session = kind(chosen, query)
     if state.sessions.locked():
         raise Overloaded
     async with state.sessions:

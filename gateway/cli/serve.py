@@ -46,6 +46,7 @@ def serve(
     settings = read_settings({name: value for name, value in given.items() if value is not None})
     path = config.find_models_file(settings)
     specs = config.load_specs(path)
+    settings = config.with_file_settings(settings, path)
     listener = bind(settings)
     with listener:
         if pull:

@@ -40,7 +40,7 @@ class StreamEngine(Weighted):
     """Answers piece by piece; continuous batching lives behind `step`.
 
     Calls come from one thread. `admit` is called only while fewer than `spec.max_streams` ids are inside;
-    an id leaves with a piece whose `finish_reason` is set, or by `drop`.
+    an id leaves with the piece that `is_last`, with an error, or by `drop`.
     """
 
     @abstractmethod

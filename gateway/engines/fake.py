@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from gateway.engines.base import Engine as Base
+from gateway.tasks.drawing import Picture
 from gateway.tasks.speech_recognition import Segment, Transcript, TranscriptionInfo
 from gateway.tasks.text_classification import Label, TextClassificationOutput
 from gateway.tasks.text_embeddings import TextEmbeddingsOutput
@@ -32,6 +33,13 @@ def _speak(input: Any) -> SpeechOutput:
     return SpeechOutput(audio=input.utterance().text.encode(), media_type="audio/mpeg")
 
 
+def _draw(input: Any) -> Picture:
+    drawing = input.drawing()
+    images = [len(image) for image in (drawing.image, drawing.mask, *drawing.references.values()) if image is not None]
+    words = [drawing.prompt, f"{drawing.width}x{drawing.height}", drawing.steps, drawing.seed, *images]
+    return Picture(" ".join(map(str, words)).encode())
+
+
 class Engine(Base):
     """Answers from the input alone: lengths, counts, the text itself."""
 
@@ -40,6 +48,7 @@ class Engine(Base):
         "text-embeddings": _embed,
         "automatic-speech-recognition": _transcribe,
         "text-to-speech": _speak,
+        "text-to-image": _draw,
     }
 
     def run(self, inputs: Sequence[Any]) -> Sequence[Any]:

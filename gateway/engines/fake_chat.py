@@ -8,6 +8,7 @@ from typing import Any
 from gateway.engines.base import StreamEngine
 from gateway.errors import ContextExceeded, GatewayError
 from gateway.tasks import Piece, Usage
+from gateway.tasks.generation import Generation
 
 CONTEXT = 8192
 
@@ -21,12 +22,13 @@ class Engine(StreamEngine):
 
     def admit(self, id: int, input: Any) -> None:
         """Take in a prompt; raises `ContextExceeded` beyond the row's context window."""
-        prompt = input.messages[-1].text() if input.messages else input.prompt
-        words = prompt.split()
+        asked: Generation = input.generation()
+        words = (asked.messages[-1].text() if asked.messages else asked.prompt).split()
         limit = self.spec.context_window or CONTEXT
-        if len(words) + input.max_tokens > limit:
-            raise ContextExceeded(wanted=len(words) + input.max_tokens, limit=limit)
-        self._inside[id] = (words, 0, input.max_tokens)
+        budget = asked.output_tokens or len(words)
+        if len(words) + budget > limit:
+            raise ContextExceeded(wanted=len(words) + budget, limit=limit)
+        self._inside[id] = (words, 0, budget)
 
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
         """The next word of every stream."""

@@ -9,10 +9,17 @@ from gateway.config import ConfigError
 from gateway.engines.precision import Precision
 
 
-def load_pretrained(kind: Any, files: Path, precision: Precision, instead: dict[str, Any] | None = None) -> Any:
+def load_pretrained(
+    kind: Any,
+    files: Path,
+    precision: Precision,
+    instead: dict[str, Any] | None = None,
+    variant: str | None = None,
+) -> Any:
     """The model in the folder `files`, by the class `kind`, ready to run; of the files only safetensors are read.
 
-    `instead` may hold a `config` and a `state_dict` to use in their place. Raises `ConfigError` if the weights lack
+    `instead` may hold a `config` and a `state_dict` to use in their place; `variant` is a part of the files' names, as
+    in `model.fp16.safetensors`. Raises `ConfigError` if the weights lack
     a part of the model, which the library would otherwise fill with random numbers.
     """
     model, found = kind.from_pretrained(
@@ -22,6 +29,7 @@ def load_pretrained(kind: Any, files: Path, precision: Precision, instead: dict[
         trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
+        variant=variant,
         **(instead or {}),
     )
     lacking = sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])])

@@ -1,19 +1,22 @@
-"""Translation by M2M-100 and its kin, which are told the target by the first token; knows no other task."""
+"""Translation by M2M-100 and NLLB, which are told the target by the first token; knows no other task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.base import Engine as Base
 from gateway.engines.options import read_options
 from gateway.engines.packing import TokenIds
 from gateway.engines.precision import choose, use_threads
-from gateway.engines.seq2seq import Seq2Seq
+from gateway.engines.seq2seq import Seq2Seq, Written
 from gateway.errors import BadInput
 from gateway.tasks import Task, Usage
-from gateway.tasks.translation import TranslationInput, TranslationOutput
+from gateway.tasks.translation import Translatable, Translated
+
+LanguageToken = Callable[[str], int | None]
 
 
 class Engine(Base):
@@ -27,27 +30,54 @@ class Engine(Base):
         self.device = precision.device
         self._seq2seq = Seq2Seq(files, precision, spec.context_window)
         self._tokenizer = self._seq2seq.tokenizer
-        if not hasattr(self._tokenizer, "lang_code_to_token"):
-            raise ConfigError("tokenizer_config.json: the tokenizer of an M2M-100 model is expected")
+        self._token = _language_tokens(self._tokenizer)
 
-    def run(self, inputs: Sequence[TranslationInput]) -> Sequence[TranslationOutput | BadInput]:
-        """One translation per input, or `BadInput` for a language the model lacks; text beyond the window is cut."""
-        outputs: list[TranslationOutput | BadInput | None] = [self._fault(input) for input in inputs]
-        sound = [index for index, fault in enumerate(outputs) if fault is None]
-        rows = [self._tokenize(inputs[index]) for index in sound]
-        targets = [self._tokenizer.get_lang_id(inputs[index].target_lang) for index in sound]
-        for index, row, written in zip(sound, rows, self._seq2seq.write(rows, targets), strict=True):
-            usage = Usage(prompt_tokens=len(row), completion_tokens=written.tokens)
-            outputs[index] = TranslationOutput(translated_text=written.text, usage=usage)
-        return [output for output in outputs if output is not None]
+    def run(self, inputs: Sequence[Translatable]) -> Sequence[Any]:
+        """One answer per input, or `BadInput` for a language the model lacks; text beyond the window is cut."""
+        faults = [self._fault(input) for input in inputs]
+        texts = [
+            (index, text)
+            for index, (input, fault) in enumerate(zip(inputs, faults, strict=True))
+            if fault is None
+            for text in input.passages()
+        ]
+        rows = [self._tokenize(inputs[index], text) for index, text in texts]
+        targets = [self._token(inputs[index].directions()[1].code) or 0 for index, _ in texts]
+        written: dict[int, list[tuple[TokenIds, Written]]] = {index: [] for index in range(len(inputs))}
+        for (index, _), row, output in zip(texts, rows, self._seq2seq.write(rows, targets), strict=True):
+            written[index].append((row, output))
+        return [
+            fault or input.answer(_translated(written[index]))
+            for index, (input, fault) in enumerate(zip(inputs, faults, strict=True))
+        ]
 
-    def _fault(self, input: TranslationInput) -> BadInput | None:
-        for field in ("source_lang", "target_lang"):
-            code = getattr(input, field)
-            if code not in self._tokenizer.lang_code_to_token:
-                return BadInput(f"'/{field}': this model does not know {code}")
+    def _fault(self, input: Translatable) -> BadInput | None:
+        for direction in input.directions():
+            if self._token(direction.code) is None:
+                return BadInput(f"'/{direction.field}': this model does not know {direction.code}")
         return None
 
-    def _tokenize(self, input: TranslationInput) -> TokenIds:
-        self._tokenizer.src_lang = input.source_lang
-        return self._seq2seq.tokenize([input.text])[0]
+    def _tokenize(self, input: Translatable, text: str) -> TokenIds:
+        self._tokenizer.src_lang = input.directions()[0].code
+        return self._seq2seq.tokenize([text])[0]
+
+
+def _translated(written: Sequence[tuple[TokenIds, Written]]) -> Translated:
+    prompt = sum(len(row) for row, _ in written)
+    completion = sum(output.tokens for _, output in written)
+    return Translated([output.text for _, output in written], Usage(prompt, completion))
+
+
+def _language_tokens(tokenizer: Any) -> LanguageToken:
+    """How a language's code becomes the token that stands for it; raises `ConfigError` if no language has one."""
+    if hasattr(tokenizer, "lang_code_to_token"):
+        tokens = tokenizer.lang_code_to_token
+        return lambda code: tokenizer.get_lang_id(code) if code in tokens else None
+    if tokenizer.convert_tokens_to_ids("eng_Latn") in (None, tokenizer.unk_token_id):
+        raise ConfigError("tokenizer_config.json: the tokenizer of an M2M-100 or NLLB model is expected")
+
+    def token(code: str) -> int | None:
+        id: int | None = tokenizer.convert_tokens_to_ids(code)
+        return None if id == tokenizer.unk_token_id else id
+
+    return token

@@ -138,5 +138,5 @@ def _answer_canary(engine: Engine | StreamEngine, task: Task) -> None:
         for _, piece in engine.step():
             if isinstance(piece, GatewayError):
                 raise piece
-            if piece.finish_reason is not None:
+            if piece.is_last:
                 return

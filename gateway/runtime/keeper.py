@@ -202,7 +202,7 @@ class Keeper:
                 if request is None:
                     continue
                 request.add(piece)
-                if piece.finish_reason is not None:
+                if piece.is_last:
                     del self.inside[id]
                     self._failures = 0
                     self._note_inside()

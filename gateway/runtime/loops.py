@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -12,7 +13,7 @@ from gateway.engines.base import Engine, StreamEngine
 from gateway.errors import GatewayError, InferenceFailed
 from gateway.runtime import messages
 from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Result, Results, Run, Stop
-from gateway.tasks import Answer, Piece, Task
+from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput
 
 BEAT_S = 0.5
 log = structlog.get_logger("gateway.worker")
@@ -30,8 +31,14 @@ class Pipe(Protocol):
         """Send one message."""
 
 
-def _parse(task: Task, job: Job) -> Any:
-    return task.input.model_validate(messages.unpack(job.input))
+def _form(task: Task, job: Job) -> Task:
+    """The form that the job is in: the row's, or another of the same task."""
+    return task if job.shape is None else TASKS.get(task.name, job.shape)
+
+
+def _parse(task: Task, job: Job) -> TaskInput:
+    input = _form(task, job).input.model_validate(messages.unpack(job.input))
+    return input.of(Origin(job.request_id, job.account, job.model))
 
 
 def _failed(job_id: int, error: BaseException) -> Result:
@@ -80,12 +87,25 @@ class BatchLoop:
         outputs = self._engine.run([_parse(self._task, job) for job in jobs])
         if len(outputs) != len(jobs):
             raise InferenceFailed(f"the engine gave {len(outputs)} outputs for {len(jobs)} inputs")
-        return [self._result(job.id, output) for job, output in zip(jobs, outputs, strict=True)]
+        return [self._result(job, output) for job, output in zip(jobs, outputs, strict=True)]
 
-    def _result(self, job_id: int, output: Any) -> Result:
+    def _result(self, job: Job, output: Any) -> Result:
         if isinstance(output, BaseException):
-            return _failed(job_id, output)
-        return Result(job_id, self._task.encode(output))
+            return _failed(job.id, output)
+        return Result(job.id, _form(self._task, job).encode(output))
+
+
+@dataclass(slots=True)
+class _Collection:
+    """The pieces of one answer until it is whole."""
+
+    form: Task
+    input: TaskInput
+    pieces: list[Piece] = field(default_factory=list)
+
+    def answer(self) -> Answer:
+        assert self.form.collect is not None
+        return self.form.encode(self.form.collect(self.pieces, self.input))
 
 
 class StreamLoop:
@@ -96,7 +116,7 @@ class StreamLoop:
         self._engine = engine
         self._task = task
         self._inside: dict[int, Job] = {}
-        self._collected: dict[int, list[Piece]] = {}
+        self._collected: dict[int, _Collection] = {}
 
     def run(self) -> None:
         """Answer until told to stop and nothing is inside."""
@@ -119,13 +139,14 @@ class StreamLoop:
         failed = []
         for job in jobs:
             try:
-                self._engine.admit(job.id, _parse(self._task, job))
+                input = _parse(self._task, job)
+                self._engine.admit(job.id, input)
             except Exception as error:
                 failed.append(_failed(job.id, error))
             else:
                 self._inside[job.id] = job
                 if not job.stream:
-                    self._collected[job.id] = []
+                    self._collected[job.id] = _Collection(_form(self._task, job), input)
         if failed:
             self._pipe.send(Results(failed))
 
@@ -161,10 +182,10 @@ class StreamLoop:
                 self._forget(job_id)
                 continue
             if job_id in self._collected:
-                self._collected[job_id].append(piece)
+                self._collected[job_id].pieces.append(piece)
             else:
                 streamed.append((job_id, piece))
-            if piece.finish_reason is not None:
+            if piece.is_last:
                 finished += self._finish(job_id)
         if streamed:
             self._pipe.send(Pieces(streamed))
@@ -180,12 +201,7 @@ class StreamLoop:
         self._forget(job_id)
         if collected is None:
             return []
-        assert self._task.collect is not None
         try:
-            return [Result(job_id, self._encode(collected))]
+            return [Result(job_id, collected.answer())]
         except Exception as error:
             return [_failed(job_id, error)]
-
-    def _encode(self, collected: list[Piece]) -> Answer:
-        assert self._task.collect is not None
-        return self._task.encode(self._task.collect(collected))

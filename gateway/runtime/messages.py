@@ -26,12 +26,19 @@ class Load(Message):
 
 
 class Job(msgspec.Struct, array_like=True):
-    """One request inside a worker; `input` is its packed task input."""
+    """One request inside a worker; `input` is its packed task input.
+
+    `shape` is the task's form that the request has and its answer gets, None for the row's own; `account` and
+    `model` are those of its `Origin`.
+    """
 
     id: int
     request_id: str
     stream: bool
     input: msgspec.Raw
+    shape: str | None = None
+    account: str = ""
+    model: str = ""
 
 
 class Run(Message):

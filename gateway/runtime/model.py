@@ -17,7 +17,7 @@ from gateway.runtime.messages import Job
 from gateway.runtime.queue import BatchQueue
 from gateway.runtime.request import Request
 from gateway.runtime.worker import OFF_LOOP_BYTES
-from gateway.tasks import Answer, Piece, Task, TaskInput
+from gateway.tasks import Answer, Origin, Piece, Task, TaskInput
 
 log = structlog.get_logger("gateway.model")
 # How much of an input is certainly small enough to be packed on the event loop, in units of its extent.
@@ -60,9 +60,12 @@ class Model:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def infer(self, input: TaskInput, request_id: str) -> Answer:
-        """The answer to `input`. Raises `GatewayError`; being cancelled withdraws the request."""
-        request = await self._submit(input, request_id, stream=False)
+    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None) -> Answer:
+        """The answer to `input`, in the form of `task`, another shape of the model's task, if it is given.
+
+        Raises `GatewayError`; being cancelled withdraws the request.
+        """
+        request = await self._submit(input, origin, task, stream=False)
         try:
             async with asyncio.timeout_at(request.deadline):
                 answer = await request.answer
@@ -74,16 +77,16 @@ class Model:
             self._means.metrics.count_tokens(self.spec.name, answer.usage)
         return answer
 
-    async def stream(self, input: TaskInput, request_id: str) -> AsyncGenerator[Piece, None]:
-        """The pieces of the answer; the last has a `finish_reason`. Raises `GatewayError`, also before the first."""
-        request = await self._submit(input, request_id, stream=True)
+    async def stream(self, input: TaskInput, origin: Origin, task: Task | None = None) -> AsyncGenerator[Piece, None]:
+        """The pieces of the answer, to the one that `is_last`. Raises `GatewayError`, also before the first."""
+        request = await self._submit(input, origin, task, stream=True)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
                 if piece.usage is not None:
                     self._means.metrics.count_tokens(self.spec.name, piece.usage)
                 yield piece
-                if piece.finish_reason is not None:
+                if piece.is_last:
                     return
         finally:
             self._withdraw(request)
@@ -112,13 +115,16 @@ class Model:
             "reason": self._fault.detail if self._fault is not None and self.state == "failed" else None,
         }
 
-    async def _submit(self, input: TaskInput, request_id: str, *, stream: bool) -> Request:
+    async def _submit(self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool) -> Request:
         self._refuse_if_unable()
         values, extent = input.model_dump(exclude_unset=True), input.extent()
         small = extent.rows * extent.length < _SURELY_SMALL
         packed = messages.pack(values) if small else await asyncio.to_thread(messages.pack, values)
         loop = asyncio.get_running_loop()
-        job = Job(Request.next_id(), request_id, stream, msgspec.Raw(packed))
+        shape = task.shape if task is not None else None
+        job = Job(
+            Request.next_id(), origin.request_id, stream, msgspec.Raw(packed), shape, origin.account, origin.model
+        )
         request = Request(job, extent, loop.time() + self.spec.timeout_s)
         self._refuse_if_unable()
         self._queue.submit(request)

@@ -66,10 +66,7 @@ class Request:
         """Hand over a piece; while the caller is slow, text pieces grow together instead of piling up."""
         self.started = True
         last = self.pieces[-1] if self.pieces else None
-        if last is not None and not (last.data or piece.data or last.extra or piece.extra):
-            last.text += piece.text
-            last.finish_reason, last.usage = piece.finish_reason, piece.usage
-        else:
+        if last is None or not last.absorb(piece):
             self.pieces.append(piece)
         if self.news is not None:
             self.news.set()

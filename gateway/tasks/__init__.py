@@ -6,6 +6,7 @@ from gateway.tasks import (
     multimodal_embeddings,
     object_detection,
     reranking,
+    safety,
     speech_flux,
     speech_nemotron,
     speech_nova,
@@ -14,11 +15,13 @@ from gateway.tasks import (
     text_classification,
     text_embeddings,
     text_generation,
+    text_to_image,
     text_to_speech,
     translation,
     turn_detection,
 )
-from gateway.tasks.base import Answer, Extent, Piece, Registry, Task, TaskInput, UnknownTask, Usage
+from gateway.tasks.base import Answer, Extent, Origin, Registry, Task, TaskInput, UnknownTask
+from gateway.tasks.pieces import Piece, Usage
 
 TASKS = Registry(
     [
@@ -29,7 +32,9 @@ TASKS = Registry(
         embedding_forms.EMBEDDING_GEMMA,
         embedding_forms.QWEN3,
         text_generation.TASK,
+        safety.TASK,
         translation.TASK,
+        translation.INDIC_TRANS,
         summarization.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,
@@ -44,7 +49,13 @@ TASKS = Registry(
         image_classification.TASK,
         object_detection.TASK,
         multimodal_embeddings.TASK,
+        text_to_image.STABLE_DIFFUSION,
+        text_to_image.DREAMSHAPER,
+        text_to_image.FLUX_1,
+        text_to_image.FLUX_2,
+        text_to_image.PHOENIX,
+        text_to_image.LUCID,
     ]
 )
 
-__all__ = ["TASKS", "Answer", "Extent", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]
+__all__ = ["TASKS", "Answer", "Extent", "Origin", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]

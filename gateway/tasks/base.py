@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, model_validator
-from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.form import to_values
+from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
 
 JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from; the caller's words have no part in it but `model`, the name that was asked for.
+
+    `account` separates callers who must not learn of each other, such as in a cache of prompts.
+    """
+
+    request_id: str = ""
+    account: str = ""
+    model: str = ""
 
 
 class TaskInput(BaseModel):
     """One validated request. Unknown keys are dropped and a null counts as absent, as official clients send both."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request comes from."""
+        return self._origin
+
+    def of(self, origin: Origin) -> Self:
+        """This input, as coming from `origin`; for who received it, once."""
+        self._origin = origin
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -28,6 +52,11 @@ class TaskInput(BaseModel):
         if isinstance(data, dict):
             return {key: value for key, value in data.items() if value is not None}
         return data
+
+    @classmethod
+    def of_form(cls, fields: Mapping[str, str | bytes]) -> Self:
+        """The input that the fields of a form describe; raises `ValidationError`."""
+        return cls.model_validate(to_values(cls, fields))
 
     def extent(self) -> Extent:
         """How much work this is, for batching: rows and the longest row, in tokens, seconds or pixels, roughly."""
@@ -40,53 +69,6 @@ class Extent:
 
     rows: int
     length: int
-
-
-class PromptDetails(TypedDict):
-    """Of the prompt's tokens, those whose work was already done."""
-
-    cached_tokens: int
-
-
-class TokenCounts(TypedDict):
-    """The `usage` object of the contract, section B1."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens of one answer, by the model's own tokenizer."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-
-    def as_dict(self) -> TokenCounts:
-        """As a caller sees it."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
-        }
-
-
-Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
-
-
-@dataclass(slots=True)
-class Piece:
-    """One increment of a streamed answer. The last one has a `finish_reason` and the whole `usage`."""
-
-    text: str = ""
-    data: bytes = b""
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -114,7 +96,9 @@ class Task:
     """One request and answer form of one task.
 
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
-    `collect` joins the pieces of a streaming engine into the engine output, for callers that do not stream.
+    `collect` joins the pieces of a streaming engine's answer to an input into one output, for callers that do not
+    stream.
+    `takes_forms` says that a body may be multipart/form-data.
     With `takes_query`, what a body does not say is taken from the query parameters: a raw body says nothing else.
     `is_live` says that the form is spoken over WebSocket alone, `streams_media` that its media is sent while it is
     being made; the first piece of it says in `extra` which `media_type` it has.
@@ -128,7 +112,8 @@ class Task:
     shape: str = "default"
     media_field: str | None = None
     render: Callable[[Any], Any] = lambda output: output
-    collect: Callable[[Sequence[Piece]], Any] | None = None
+    collect: Callable[[Sequence[Piece], Any], Any] | None = None
+    takes_forms: bool = False
     max_body_bytes: int = 10 * MIB
     takes_query: bool = False
     is_live: bool = False
@@ -141,8 +126,16 @@ class Task:
         """
         if query and isinstance(data, Mapping):
             data = {**query, **data}
+        return self._checked(self.input.model_validate, data)
+
+    def parse_form(self, fields: Mapping[str, str | bytes]) -> TaskInput:
+        """The input that a form's fields (texts, and files as bytes) describe; raises like `parse`."""
+        return self._checked(self.input.of_form, fields)
+
+    @staticmethod
+    def _checked(parse: Callable[[Any], TaskInput], data: Any) -> TaskInput:
         try:
-            return self.input.model_validate(data)
+            return parse(data)
         except ValidationError as error:
             raise to_error(error) from None
         except RecursionError:

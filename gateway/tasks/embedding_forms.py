@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Usage
+from gateway.tasks.pieces import Usage
 from gateway.tasks.reranking import Contexts, Query, Ranking, best_first
 from gateway.tasks.text_embeddings import (
     Embedded,
@@ -14,11 +14,11 @@ from gateway.tasks.text_embeddings import (
     Passages,
     Pooling,
     TextEmbeddingsOutput,
-    Texts,
     Vectors,
     VectorsOutput,
     task,
 )
+from gateway.tasks.texts import Texts
 from gateway.tasks.validation import Boolean, Text, schema_error
 
 

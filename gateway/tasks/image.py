@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -26,7 +27,8 @@ def size_fault(size: Size, max_pixels: int = MAX_PIXELS) -> str | None:
     return None
 
 
-def _check(data: bytes) -> bytes:
+def check_image(data: bytes) -> bytes:
+    """`data` itself if its header says that it is an image within bounds; raises what validators raise."""
     if not data:
         raise schema_error("the media must not be empty")
     size = measure(data)
@@ -34,6 +36,18 @@ def _check(data: bytes) -> bytes:
     if fault is not None:
         raise schema_error(fault)
     return data
+
+
+def sides_within(least: int, most: int) -> Callable[[bytes], bytes]:
+    """A validator of images whose sides have from `least` to `most` pixels."""
+
+    def check(data: bytes) -> bytes:
+        width, height = measure(data) or (0, 0)
+        if not (least <= min(width, height) and max(width, height) <= most):
+            raise schema_error(f"an image of {width} x {height} pixels; its sides must have {least} to {most}")
+        return data
+
+    return check
 
 
 def _bytes_of_any(value: Any) -> Any:
@@ -50,7 +64,7 @@ def length(data: bytes) -> int:
 Image = Annotated[
     bytes,
     BeforeValidator(_bytes_of_any),
-    AfterValidator(_check),
+    AfterValidator(check_image),
     WithJsonSchema(
         {
             "anyOf": [
@@ -60,4 +74,4 @@ Image = Annotated[
         }
     ),
 ]
-Base64Image = Annotated[Base64, AfterValidator(_check)]
+Base64Image = Annotated[Base64, AfterValidator(check_image)]

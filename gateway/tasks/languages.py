@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# The languages of IndicTrans2's translations from English, as FLORES-200 writes them: ISO 639-3 and ISO 15924.
+_INDIC = """
+    asm_Beng awa_Deva ben_Beng bho_Deva brx_Deva doi_Deva eng_Latn gom_Deva gon_Deva guj_Gujr hin_Deva hne_Deva
+    kan_Knda kas_Arab kas_Deva kha_Latn lus_Latn mag_Deva mai_Deva mal_Mlym mar_Deva mni_Beng mni_Mtei npi_Deva
+    ory_Orya pan_Guru san_Deva sat_Olck snd_Arab snd_Deva tam_Taml tel_Telu urd_Arab unr_Deva
+"""
+INDIC = tuple(_INDIC.split())
+
 # The hundred of M2M-100 (Fan et al. 2020, table 1), with the names that ISO 639 gives them in English.
 M2M100: Mapping[str, tuple[str, ...]] = {
     "af": ("Afrikaans",),

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.image import Base64Image, length
 from gateway.tasks.media import picture
-from gateway.tasks.text_embeddings import MAX_TEXTS, Vectors
+from gateway.tasks.text_embeddings import Vectors
+from gateway.tasks.texts import MAX_TEXTS
 from gateway.tasks.validation import Text, schema_error
 
 

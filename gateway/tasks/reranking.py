@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.tasks.base import Extent, Task, TaskInput, Usage
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Integer, Text
 
 MAX_CONTEXTS = 3000

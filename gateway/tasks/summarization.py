@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from gateway.tasks.base import Extent, Task, TaskInput, Usage
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Integer, Text
 
 

@@ -7,31 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
-from gateway.tasks.base import Extent, Task, TaskInput, Usage
-from gateway.tasks.validation import Text
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.pieces import Usage
+from gateway.tasks.texts import Texts
 
-MAX_TEXTS = 3000
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Texts = Annotated[
-    list[Annotated[Text, Field(min_length=1)]],
-    BeforeValidator(_as_list),
-    Field(min_length=1, max_length=MAX_TEXTS),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": MAX_TEXTS},
-            ]
-        }
-    ),
-]
 Vectors = Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": "array", "items": {"type": "number"}}})]
 Pooling = Literal["mean", "cls", "lasttoken"]
 

@@ -5,53 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Counted, Extent, Piece, Task, TaskInput, Usage
+from gateway.errors import JsonModeFailed
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.conversation import Messages
+from gateway.tasks.generation import Choice, FinishedCall, Generation, first
+from gateway.tasks.json_schema import BoundedSchema
+from gateway.tasks.output_format import ResponseFormat, output_format
+from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
+from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
+DEFAULT_TOKENS = 256
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
 
 
-class ContentPart(BaseModel):
-    """A part of a message; parts of types other than text keep their own keys."""
+class EmbeddedFunction(BaseModel):
+    """Code that some clients offer to run themselves; it is taken and has no effect here."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    type: Text = "text"
-    text: Text | None = None
-
-
-def _as_parts(value: Any) -> Any:
-    """A single part stands for a list of one, and null for the empty string, as clients send both."""
-    if value is None:
-        return ""
-    return [value] if isinstance(value, dict) else value
-
-
-def _content_kind(value: Any) -> str:
-    return "<array>" if isinstance(value, list) else "<string>"
-
-
-Content = Annotated[
-    Annotated[Text, Tag("<string>")] | Annotated[list[ContentPart], Tag("<array>")], Discriminator(_content_kind)
-]
-
-
-class Message(BaseModel):
-    """One turn of a conversation."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    role: Annotated[Text, Field(min_length=1, max_length=64)]
-    content: Annotated[Content, BeforeValidator(_as_parts)] = ""
-
-    def text(self) -> str:
-        """The text of the message, its parts joined by newlines."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content if part.text is not None)
+    name: Text
+    code: Text
 
 
 class TextGenerationInput(TaskInput):
@@ -60,10 +38,10 @@ class TextGenerationInput(TaskInput):
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
 
     prompt: Annotated[Text, Field(min_length=1)] | None = None
-    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)] | None = None
+    messages: Messages | None = None
     raw: Boolean = False
     stream: Boolean = False
-    max_tokens: Annotated[Integer, Field(ge=1)] = 256
+    max_tokens: Annotated[Integer, Field(ge=1)] = DEFAULT_TOKENS
     temperature: Annotated[Number, Field(ge=0, le=5)] = 0.6
     top_p: Annotated[Number, Field(ge=0.001, le=1)] | None = None
     top_k: Annotated[Integer, Field(ge=1, le=50)] | None = None
@@ -72,6 +50,11 @@ class TextGenerationInput(TaskInput):
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     lora: Text | None = None
+    functions: list[EmbeddedFunction] | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoiceField | None = None
+    response_format: ResponseFormat | None = None
+    guided_json: BoundedSchema | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> TextGenerationInput:
@@ -80,33 +63,81 @@ class TextGenerationInput(TaskInput):
                 "oneOf at '/' not met, 0 matches: "
                 "required properties at '/' are 'prompt', required properties at '/' are 'messages'"
             )
+        tool_choice(self.tool_choice, self.tools or [])
         return self
 
+    def generation(self) -> Generation:
+        """What it asks for. The contract lets clients send a repetition penalty of 0: it counts as none."""
+        named = "max_tokens" in self.model_fields_set
+        return Generation(
+            messages=tuple(self.messages or ()),
+            prompt=self.prompt or "",
+            raw=self.raw,
+            max_tokens=self.max_tokens if named else None,
+            default_tokens=DEFAULT_TOKENS,
+            temperature=self.temperature,
+            top_p=self.top_p or 1.0,
+            top_k=self.top_k or 0,
+            seed=self.seed,
+            repetition_penalty=self.repetition_penalty or 1.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            tools=tuple(self.tools or ()),
+            tool_choice=tool_choice(self.tool_choice, self.tools or []),
+            format=output_format(self.response_format, self.guided_json),
+            lora=self.lora,
+        )
+
     def extent(self) -> Extent:
-        """One row of prompt and output; a token is about four characters."""
-        if self.messages is not None:
-            characters = sum(len(message.text()) for message in self.messages)
-        else:
-            characters = len(self.prompt or "")
-        return Extent(1, 2 + characters // 4 + self.max_tokens)
+        """One row of prompt and output."""
+        return self.generation().extent()
+
+
+class FlatCall(BaseModel):
+    """A tool call as the native family gives it."""
+
+    name: str
+    arguments: dict[str, Any]
 
 
 class TextGenerationOutput(BaseModel):
-    """The whole text and its token counts."""
+    """The whole text, or the value that the caller's schema asked for, and the tools to call.
 
-    response: str | None
+    `response` is null if there are only tool calls; `tool_calls` is absent where the caller offered no tools.
+    """
+
+    response: str | dict[str, Any] | list[Any] | float | bool | None
+    tool_calls: list[FlatCall] | None = None
     usage: Counted | None = None
 
 
-def collect(pieces: Sequence[Piece]) -> TextGenerationOutput:
-    """The pieces of one stream as one output."""
-    usage = next((piece.usage for piece in reversed(pieces) if piece.usage is not None), None)
-    return TextGenerationOutput(response="".join(piece.text for piece in pieces), usage=usage)
+def flat_calls(calls: Sequence[FinishedCall]) -> list[FlatCall]:
+    """The calls with their arguments as objects."""
+    return [FlatCall(name=call.name, arguments=orjson.loads(call.arguments or "{}")) for call in calls]
+
+
+def collect(pieces: Sequence[Piece], input: TextGenerationInput) -> TextGenerationOutput:
+    """The pieces of one stream as one output; raises `JsonModeFailed` if the text is not the JSON it had to be."""
+    choice, usage = first(pieces)
+    calls = flat_calls(choice.tool_calls)
+    response = None if calls and not choice.text.strip() else _response(choice, input)
+    return TextGenerationOutput(response=response, tool_calls=calls if input.tools else None, usage=usage)
+
+
+def _response(choice: Choice, input: TextGenerationInput) -> Any:
+    if not output_format(input.response_format, input.guided_json).is_json:
+        return choice.text
+    try:
+        return orjson.loads(choice.text)
+    except orjson.JSONDecodeError:
+        raise JsonModeFailed from None
 
 
 def _render(output: TextGenerationOutput) -> dict[str, Any]:
-    usage = output.usage or Usage()
-    return {"response": output.response, "usage": usage.as_dict()}
+    rendered: dict[str, Any] = {"response": output.response}
+    if output.tool_calls is not None:
+        rendered["tool_calls"] = output.tool_calls
+    return rendered | {"usage": (output.usage or Usage()).as_dict()}
 
 
 TASK = Task(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from gateway.tasks.base import Answer, Extent, Piece, Task, TaskInput
+from gateway.tasks.base import Answer, Extent, Task, TaskInput
+from gateway.tasks.pieces import Piece
 from gateway.tasks.schema import raw_media
 from gateway.tasks.validation import Integer, Text
 
@@ -122,7 +123,7 @@ def _aura(output: SpeechOutput) -> Answer:
     return Answer(output.audio, output.media_type)
 
 
-def _collect(pieces: Sequence[Piece]) -> SpeechOutput:
+def _collect(pieces: Sequence[Piece], _input: Any) -> SpeechOutput:
     """The audio of a streaming engine; its first piece says of what type."""
     media_type = str(pieces[0].extra["media_type"])
     return SpeechOutput(audio=b"".join(piece.data for piece in pieces), media_type=media_type)

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from gateway.config import ModelSpec
 from gateway.weights.content import discard, size_below
 from gateway.weights.lock import FILE_NAME, Lock, Snapshot
+from gateway.weights.overlay import origin
 from gateway.weights.progress import Progress
 
 ABANDONED_S = 7 * 86400.0
@@ -47,9 +48,9 @@ class Shelf:
         self.root = home / "weights"
 
     def name(self, spec: ModelSpec) -> str:
-        """Readable, and different for every source and choice of files."""
+        """Readable, and different for every source, choice of files and overlay."""
         source = spec.source or ""
-        digest = hashlib.sha256("\n".join((source, *spec.files)).encode()).hexdigest()[:10]
+        digest = hashlib.sha256("\n".join((origin(spec), *spec.files)).encode()).hexdigest()[:10]
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", source.partition(":")[2]).strip("-.")[:80]
         return f"{readable}-{digest}"
 

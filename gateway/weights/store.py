@@ -10,6 +10,7 @@ from gateway.weights.errors import PullFailed, WeightsMissing, WeightsRefused
 from gateway.weights.guard import Guard
 from gateway.weights.local import LocalSource
 from gateway.weights.lock import Lock, Snapshot
+from gateway.weights.overlay import lay_over, origin
 from gateway.weights.parse import parse_source
 from gateway.weights.progress import Progress
 from gateway.weights.shelf import Shelf
@@ -160,10 +161,11 @@ class Store:
         job.need(min((pinned.size_bytes for pinned in self._pinned.pins(source.text)), default=0) - job.held_bytes())
         try:
             fetched = source.fetch(job)
+            revisions = [fetched.revision, *lay_over(spec.overlay, job)]
             here = files_below(files)
             guard.contents(here)
             snapshot = Snapshot(
-                source=source.text, revision=fetched.revision, archive=fetched.archive, files=pins_of(here)
+                source=origin(spec), revision="+".join(revisions), archive=fetched.archive, files=pins_of(here)
             )
             guard.snapshot(snapshot)
         except WeightsRefused:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gateway.errors import GatewayError
-from scripts.benchmarks import chat, cold_start, embeddings, machine, overhead, speech
+from scripts.benchmarks import chat, cold_start, embeddings, encoders, infinity, large_bodies, machine, overhead, speech
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.load import Refused
 from scripts.benchmarks.references.peer import PeerFailed
@@ -30,7 +30,10 @@ from scripts.benchmarks.table import notes, table, write
 Benchmark = Callable[[Bench], Awaitable[list[Row]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "overhead": overhead.run,
+    "large-bodies": large_bodies.run,
     "embeddings": embeddings.run,
+    "encoders": encoders.run,
+    "infinity": infinity.run,
     "chat": chat.run,
     "speech": speech.run,
     "cold-start": cold_start.run,

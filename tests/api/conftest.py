@@ -52,6 +52,8 @@ def rows(folder: Path) -> list[ModelSpec]:
         row("speak", speak, "fake", shape="melotts"),
         row("speak-raw", speak, "fake", shape="aura"),
         row("spell", speak, f"{FIXTURES}.spells:Engine", shape="aura", options={"gate": str(folder / "spelling")}),
+        row("draw", "text-to-image", "fake", shape="stable-diffusion"),
+        row("draw-flux-2", "text-to-image", "fake", shape="flux-2"),
         row("chat", generate, "fake_chat", context_window=512),
         row("count", generate, f"{FIXTURES}.counts:Engine", max_streams=1, options={"notes": str(folder / "count")}),
         row("flood", generate, f"{FIXTURES}.counts:Engine", options={"notes": str(folder / "flood")}),

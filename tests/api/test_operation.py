@@ -135,7 +135,8 @@ async def test_the_openapi_document_describes_the_run_routes(served: Served) -> 
     assert document["servers"] == [{"url": "/client/v4"}, {"url": "/"}]
     run = document["paths"]["/accounts/{account_id}/ai/run/{model_name}"]["post"]
     assert [parameter["name"] for parameter in run["parameters"]] == ["account_id", "model_name"]
-    assert set(run["requestBody"]["content"]) == {"application/json", "application/octet-stream"}
+    kinds = {"application/json", "multipart/form-data", "application/octet-stream"}
+    assert set(run["requestBody"]["content"]) == kinds
     named = document["paths"]["/accounts/{account_id}/ai/run"]["post"]
     assert named["requestBody"]["content"]["application/json"]["schema"]["required"] == ["model", "input"]
 

@@ -51,5 +51,5 @@ async def test_a_query_is_bounded(served: Served, query: str) -> None:
 
 
 async def test_other_tasks_have_no_options_in_the_query(served: Served) -> None:
-    response = await served.run("classify", json={"text": "a"}, params={"text": "overridden", "queueRequest": "true"})
+    response = await served.run("classify", json={"text": "a"}, params={"text": "overridden"})
     assert response.json()["result"][0]["score"] == 0.5

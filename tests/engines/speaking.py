@@ -37,4 +37,5 @@ def pieces(engine: SpeakingEngine, inputs: Sequence[Any]) -> list[list[Piece] | 
 def say(engine: SpeakingEngine, task: Task, inputs: Sequence[Any]) -> list[SpeechOutput | GatewayError]:
     """The whole audio of each input, or its failure."""
     assert task.collect is not None
-    return [part if isinstance(part, GatewayError) else task.collect(part) for part in pieces(engine, inputs)]
+    found = zip(pieces(engine, inputs), inputs, strict=True)
+    return [part if isinstance(part, GatewayError) else task.collect(part, input) for part, input in found]

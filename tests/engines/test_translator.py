@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import M2M100ForConditionalGeneration, M2M100Tokenizer
+from transformers import M2M100ForConditionalGeneration, M2M100Tokenizer, NllbTokenizer
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.translator import Engine
@@ -112,6 +112,51 @@ def test_a_language_the_model_lacks_spares_its_neighbours(tmp_path: Path) -> Non
     assert [outputs[1].translated_text] == reference(files, [{"text": "a b", "source_lang": "en", "target_lang": "de"}])
 
 
+INDIC = TASKS.get("translation", "indictrans2")
+INDIC_TEXTS = ["a b c d", "e f", "g h a b c d e f g h"]
+
+
+@pytest.fixture(scope="module")
+def nllb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_text.nllb(tmp_path_factory.mktemp("nllb") / "model")
+
+
+def nllb_reference(files: Path, text: str, target: str) -> str:
+    tokenizer = NllbTokenizer.from_pretrained(files, local_files_only=True, src_lang="eng_Latn")
+    model = M2M100ForConditionalGeneration.from_pretrained(files, local_files_only=True).eval()
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=tiny_text.EMBED_WINDOW)
+    with torch.inference_mode():
+        ids = model.generate(**encoded, forced_bos_token_id=tokenizer.convert_tokens_to_ids(target))
+    (written,) = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return str(written)
+
+
+def test_indictrans2s_form_on_a_model_of_flores_languages_equals_the_library(nllb: Path) -> None:
+    loaded = engine(nllb)
+    asked = [
+        {"text": INDIC_TEXTS, "target_language": "hin_Deva"},
+        {"text": INDIC_TEXTS[0], "target_language": "tam_Taml"},
+        {"text": INDIC_TEXTS[2]},
+    ]
+    answers = [output.translations for output in loaded.run([INDIC.parse(body) for body in asked])]
+    assert answers == [
+        [nllb_reference(nllb, text, "hin_Deva") for text in INDIC_TEXTS],
+        [nllb_reference(nllb, INDIC_TEXTS[0], "tam_Taml")],
+        [nllb_reference(nllb, INDIC_TEXTS[2], "hin_Deva")],
+    ]
+    assert len({text for answer in answers for text in answer}) > 2
+
+
+def test_languages_that_only_one_of_the_vocabularies_has(nllb: Path, folder: Path) -> None:
+    gondi, french = INDIC.parse({"text": "a", "target_language": "gon_Deva"}), TASK.parse(bodies(1)[0])
+    (lacking,) = engine(nllb).run([gondi])
+    assert lacking.detail == "'/target_language': this model does not know gon_Deva"
+    (lacking,) = engine(nllb).run([french])
+    assert lacking.detail == "'/source_lang': this model does not know en"
+    (lacking,) = engine(folder).run([gondi])
+    assert lacking.detail == "'/text': this model does not know eng_Latn"
+
+
 def test_a_folder_without_languages_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the tokenizer of an M2M-100 model is expected"):
+    with pytest.raises(ConfigError, match="the tokenizer of an M2M-100 or NLLB model is expected"):
         engine(tiny_text.summarizer(tmp_path / "model"))

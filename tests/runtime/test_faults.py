@@ -19,13 +19,13 @@ from gateway.errors import (
     WorkerLost,
 )
 from gateway.runtime.model import Model
-from gateway.tasks import Answer
+from gateway.tasks import Answer, Origin
 from tests.runtime.conftest import Serve, label, serving, spec, until
 
 
 async def ask(model: Model, text: str) -> Answer | GatewayError:
     try:
-        return await model.infer(model.task.parse({"text": text}), "r")
+        return await model.infer(model.task.parse({"text": text}), Origin("r"))
     except GatewayError as error:
         return error
 

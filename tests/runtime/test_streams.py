@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import BadInput, InferenceFailed, RequestTimeout, WorkerLost
 from gateway.runtime.model import Model
+from gateway.tasks import Origin
 from tests.runtime.conftest import Serve
 
 
@@ -19,7 +20,7 @@ def expected(prompt: str, count: int) -> str:
 
 async def read(model: Model, prompt: str, max_tokens: int) -> str:
     text = ""
-    async for piece in model.stream(model.task.parse({"prompt": prompt, "max_tokens": max_tokens}), "r"):
+    async for piece in model.stream(model.task.parse({"prompt": prompt, "max_tokens": max_tokens}), Origin("r")):
         text += piece.text
         if piece.finish_reason:
             assert piece.usage is not None
@@ -37,7 +38,7 @@ async def test_concurrent_streams_are_complete_and_not_mixed(serve: Serve) -> No
 
 async def test_unstreamed_equals_streamed(serve: Serve) -> None:
     async with serve("counts") as model:
-        answer = await model.infer(model.task.parse({"prompt": "a", "max_tokens": 9}), "r")
+        answer = await model.infer(model.task.parse({"prompt": "a", "max_tokens": 9}), Origin("r"))
         assert orjson.loads(answer.body)["response"] == await read(model, "a", 9)
         assert answer.usage is not None
         assert answer.usage.completion_tokens == 9
@@ -52,7 +53,7 @@ async def test_a_refused_input_fails_before_its_first_piece(serve: Serve) -> Non
 async def test_a_caller_who_leaves_frees_the_place(serve: Serve, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     async with serve("counts", max_streams=1, options={"notes": str(notes), "step_s": 0.001}) as model:
-        stream = model.stream(model.task.parse({"prompt": "endless", "max_tokens": 1_000_000}), "r")
+        stream = model.stream(model.task.parse({"prompt": "endless", "max_tokens": 1_000_000}), Origin("r"))
         await anext(stream)
         await stream.aclose()
         assert await read(model, "next", 3) == expected("next", 3)
@@ -70,7 +71,7 @@ async def test_a_failing_step_ends_the_streams_with_an_error(serve: Serve, promp
 async def test_a_stuck_step_costs_the_worker_its_life_and_spares_waiting_bystanders(serve: Serve) -> None:
     async with serve("counts", run_limit_s=1.5, timeout_s=30) as model:
         assert await read(model, "warm", 2) == expected("warm", 2)
-        bystander = model.infer(model.task.parse({"prompt": "by", "max_tokens": 5000}), "r")
+        bystander = model.infer(model.task.parse({"prompt": "by", "max_tokens": 5000}), Origin("r"))
         answers = await asyncio.gather(read(model, "hang", 10), bystander, return_exceptions=True)
         assert isinstance(answers[0], RequestTimeout)
         assert not isinstance(answers[1], BaseException)

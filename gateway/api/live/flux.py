@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.api.choosing import Chosen
 from gateway.api.live.listener import Turn
 from gateway.api.live.session import ListeningSession
 from gateway.api.live.socket import unknown
 from gateway.api.live.sound import Sound
-from gateway.runtime.model import Model
 from gateway.tasks.speech_flux import Event, FluxEvent, FluxInput, FluxWord
 from gateway.tasks.speech_words import Spoken
 
@@ -20,9 +20,9 @@ CERTAIN_S = 1.0
 class FluxSession(ListeningSession):
     """Reports the state machine of turns: begun, eagerly ended, resumed, ended."""
 
-    def __init__(self, model: Model, query: dict[str, Any], request_id: str) -> None:
-        super().__init__(model, query, request_id)
-        asked = model.task.parse(query)
+    def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
+        super().__init__(chosen, query)
+        asked = self.task.parse(query)
         assert isinstance(asked, FluxInput)
         self._asked = asked
         self.sound = Sound(asked.sample_rate, _SAMPLE_BYTES)

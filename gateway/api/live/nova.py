@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.api.choosing import Chosen
 from gateway.api.live.listener import Turn
 from gateway.api.live.session import ListeningSession
 from gateway.api.live.socket import unknown
 from gateway.api.live.sound import Sound
 from gateway.errors import BadInput
-from gateway.runtime.model import Model
 from gateway.tasks.speech_audio import LIVE_RATES_HZ, MAX_LIVE_CHANNELS
 from gateway.tasks.speech_nova import NovaInput, language_code
 from gateway.tasks.speech_words import Spoken, confidence, joined, nova_words
@@ -23,9 +23,9 @@ DEFAULT_UTTERANCE_END_MS = 1000
 class NovaSession(ListeningSession):
     """Tells each stretch of speech once for good, and before that as often as it grows, if asked to."""
 
-    def __init__(self, model: Model, query: dict[str, Any], request_id: str) -> None:
-        super().__init__(model, query, request_id)
-        asked = model.task.parse({**query, "audio": b"-"})
+    def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
+        super().__init__(chosen, query)
+        asked = self.task.parse({**query, "audio": b"-"})
         assert isinstance(asked, NovaInput)
         if asked.encoding not in _SAMPLE_BYTES:
             raise BadInput("'/encoding' of a WebSocket must be one of 'linear16' or 'mulaw'")

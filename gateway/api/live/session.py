@@ -6,11 +6,11 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Any
 
+from gateway.api.choosing import Chosen
 from gateway.api.live.listener import Listener, Reporter
 from gateway.api.live.socket import Socket
 from gateway.api.live.sound import Sound
 from gateway.errors import Overloaded
-from gateway.runtime.model import Model
 from gateway.tasks import Answer, TaskInput
 from gateway.tasks.speech_listening import Hearing
 
@@ -20,11 +20,13 @@ RETRY_S = 0.25
 class Session(ABC):
     """One conversation with one model, from the accepted upgrade to the close."""
 
-    def __init__(self, model: Model, query: dict[str, Any], request_id: str) -> None:
+    def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         """Raises `BadInput` for parameters that do not fit; nothing is accepted then."""
-        self.model = model
+        self.model = chosen.model
+        self.task = chosen.task
+        self.origin = chosen.origin
         self.query = query
-        self.request_id = request_id
+        self.request_id = chosen.origin.request_id
 
     @abstractmethod
     async def run(self, socket: Socket) -> None:
@@ -35,7 +37,7 @@ class Session(ABC):
         deadline = asyncio.get_running_loop().time() + self.model.spec.timeout_s
         while True:
             try:
-                return await self.model.infer(input, self.request_id)
+                return await self.model.infer(input, self.origin, self.task)
             except Overloaded:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -97,5 +99,5 @@ class ListeningSession(Session, Reporter):
     async def _ask(self, window: bytes, known_s: float) -> Hearing:
         if not window:
             return Hearing(language="", duration=0.0, voice=[], words=None)
-        answer = await self.infer(self.model.task.parse(self.values(window, known_s)))
+        answer = await self.infer(self.task.parse(self.values(window, known_s)))
         return Hearing.model_validate_json(answer.body)

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from typing import Any
 
+from gateway.api.choosing import Chosen
 from gateway.api.live.session import Session
 from gateway.api.live.socket import POLICY, TOO_BIG, Closing, Socket, unknown
 from gateway.errors import GatewayError
-from gateway.runtime.model import Model
 from gateway.tasks.text_to_speech import MAX_CHARACTERS
 
 MAX_FLUSHES = 64
@@ -20,10 +20,10 @@ _DEFAULTS = {"encoding": "linear16", "container": "none"}
 class SpeakSession(Session):
     """Says what was sent since the last flush; text may go on coming meanwhile, within `MAX_CHARACTERS` unsaid."""
 
-    def __init__(self, model: Model, query: dict[str, Any], request_id: str) -> None:
-        super().__init__(model, query, request_id)
+    def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
+        super().__init__(chosen, query)
         self._values = query if "encoding" in query else {**_DEFAULTS, **query}
-        model.task.parse({"text": "-"}, self._values)
+        self.task.parse({"text": "-"}, self._values)
         self._text = ""
         self._unsaid = 0
         self._flushes = 0
@@ -93,8 +93,8 @@ class SpeakSession(Session):
         await socket.send({"type": "Flushed", "sequence_id": self._next()})
 
     async def _speak(self, text: str, socket: Socket) -> None:
-        input = self.model.task.parse({"text": text}, self._values)
-        async with contextlib.aclosing(self.model.stream(input, self.request_id)) as pieces:
+        input = self.task.parse({"text": text}, self._values)
+        async with contextlib.aclosing(self.model.stream(input, self.origin, self.task)) as pieces:
             async for piece in pieces:
                 if piece.data:
                     await socket.send(piece.data)

@@ -6,18 +6,18 @@ from typing import Any
 
 import orjson
 
+from gateway.api.choosing import Chosen
 from gateway.api.live.session import Session
 from gateway.api.live.socket import Socket, unknown
 from gateway.errors import BadInput
-from gateway.runtime.model import Model
 
 
 class TurnSession(Session):
     """Answers in order, one question at a time; bad audio is told and spares the session."""
 
-    def __init__(self, model: Model, query: dict[str, Any], request_id: str) -> None:
-        super().__init__(model, query, request_id)
-        model.task.parse_raw(b"-", query)
+    def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
+        super().__init__(chosen, query)
+        self.task.parse_raw(b"-", query)
 
     async def run(self, socket: Socket) -> None:
         """Serve until the caller closes."""
@@ -32,7 +32,7 @@ class TurnSession(Session):
 
     async def _judge(self, audio: bytes) -> dict[str, Any]:
         try:
-            answer = await self.infer(self.model.task.parse_raw(audio, self.query))
+            answer = await self.infer(self.task.parse_raw(audio, self.query))
         except BadInput as error:
             return {"type": "Error", "code": error.code, "message": error.message(self.request_id)}
         found: dict[str, Any] = orjson.loads(answer.body)

@@ -16,7 +16,7 @@ from gateway.engines.llm.weights import Weights, find_weights
 from gateway.engines.options import read_options
 from gateway.errors import GatewayError
 from gateway.tasks import Piece, Task
-from gateway.tasks.text_generation import TextGenerationInput
+from gateway.tasks.generation import GenerationInput
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Engine(StreamEngine):
         self._backend: Backend = LocalBackend(_load(spec, read_options(Options, spec), find_weights(spec, files)))
         self.device = self._backend.device
 
-    def admit(self, id: int, input: TextGenerationInput) -> None:
+    def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
         self._backend.admit(id, input)
 

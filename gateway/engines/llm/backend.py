@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.engines.llm.sampling import Sampling
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.errors import GatewayError
 from gateway.tasks import Piece
-from gateway.tasks.text_generation import TextGenerationInput
+from gateway.tasks.generation import GenerationInput
 
 
 class Backend(Protocol):
@@ -17,7 +17,7 @@ class Backend(Protocol):
 
     device: str
 
-    def admit(self, id: int, input: TextGenerationInput) -> None:
+    def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
 
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
@@ -37,8 +37,17 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The ids of `text`, with the model's own opening tokens if asked for."""
 
-    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each row of ids, special tokens left out."""
+    def decode(self, rows: Sequence[Sequence[int]], *, special: bool = False) -> list[str]:
+        """The text of each row of ids; special tokens are left out unless asked for."""
+
+
+@dataclass(slots=True)
+class TokenReport:
+    """The logarithm of the probability of one generated token, and its likeliest rivals, as (id, logarithm)."""
+
+    token: int
+    logprob: float
+    top: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -46,25 +55,33 @@ class Advance:
     """What one stream gained in one step.
 
     `finish_reason` is `stop` when the model ended its turn (the last token is then its stop token, which counts
-    but has no text), `length` when the token budget is spent, None while the stream goes on.
+    but has no text), `length` when the token budget is spent, None while the stream goes on. `cached_tokens` says,
+    once, how many of the prompt's tokens were not computed again. `reports` are those of `tokens`, if wanted.
     """
 
     tokens: list[int] = field(default_factory=list)
     finish_reason: str | None = None
+    cached_tokens: int = 0
+    reports: list[TokenReport] = field(default_factory=list)
 
 
 class TokenModel(Protocol):
     """Weights that continue sequences of tokens, many at once.
 
-    A stream leaves with an `Advance` that has a finish reason, with an error, or by `drop`.
+    `window` is in tokens; `adapters` are the names of the LoRA adapters that a stream may ask for. A stream leaves
+    with an `Advance` that has a finish reason, with an error, or by `drop`.
     """
 
     device: str
     window: int
     tokenizer: Tokenizer
+    adapters: Collection[str]
 
-    def add(self, id: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        """Queue one stream: no work is done before `step`. The prompt and its budget fit the window."""
+    def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
+        """Queue one stream: no work is done before `step`. The prompt and its budget fit the window.
+
+        Raises `GatewayError` for what this model cannot do.
+        """
 
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """Advance every stream by at least one token, or by a part of its prompt."""

@@ -2,94 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from gateway.engines.llm.backend import Advance, TokenModel
+from gateway.engines.llm.choice_stream import ChoiceStream
 from gateway.engines.llm.context import output_budget
-from gateway.engines.llm.detokenize import Detokenizer
+from gateway.engines.llm.decoding import Decoding
+from gateway.engines.llm.prompting import Prompter
 from gateway.engines.llm.sampling import sampling_of
-from gateway.engines.llm.template import ChatTemplate
-from gateway.errors import BadInput, GatewayError, LoraUnsupported
+from gateway.errors import GatewayError, LoraUnsupported
 from gateway.tasks import Piece, Usage
-from gateway.tasks.text_generation import Message, TextGenerationInput
+from gateway.tasks.generation import GenerationInput
 
 
 @dataclass(slots=True)
-class _Stream:
-    detokenizer: Detokenizer
+class _Request:
+    """One request: its running streams, one for each choice, and what they have cost."""
+
     usage: Usage
+    streams: set[int] = field(default_factory=set)
 
 
 class LocalBackend:
-    """A `Backend` over a `TokenModel`."""
+    """A `Backend` over a `TokenModel`. Each choice of a request is a stream of its own in the model."""
 
     def __init__(self, model: TokenModel) -> None:
         self.device = model.device
         self._model = model
-        self._tokenizer = tokenizer = model.tokenizer
-        self._template: ChatTemplate | None = None
-        if tokenizer.template:
-            self._template = ChatTemplate(
-                tokenizer.template, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token
-            )
-        self._streams: dict[int, _Stream] = {}
+        self._prompter = Prompter(model.tokenizer)
+        self._requests: dict[int, _Request] = {}
+        self._choices: dict[int, ChoiceStream] = {}
+        self._numbers = itertools.count()
 
-    def admit(self, id: int, input: TextGenerationInput) -> None:
+    def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `BadInput`, `ContextExceeded` or `LoraUnsupported` before any work."""
-        if input.lora is not None:
-            raise LoraUnsupported("this model has no fine-tunes, so '/lora' cannot be used")
-        prompt = self._prompt(input)
-        if not prompt:
-            raise BadInput("'/prompt' has no tokens")
-        budget = output_budget(len(prompt), input, self._model.window)
-        self._model.add(id, prompt, sampling_of(input, budget))
-        self._streams[id] = _Stream(Detokenizer(self._tokenizer.decode), Usage(prompt_tokens=len(prompt)))
+        generation = input.generation()
+        if generation.lora is not None and generation.lora not in self._model.adapters:
+            raise LoraUnsupported("'/lora' is not the name of a fine-tune of this model")
+        plan = self._prompter.plan(generation)
+        budget = output_budget(len(plan.prompt.tokens), generation, self._model.window)
+        decoding = Decoding(
+            sampling=sampling_of(generation, budget),
+            constraint=plan.constraint,
+            adapter=generation.lora,
+            salt=input.origin.account,
+            logprobs=generation.logprobs,
+            logit_bias=generation.logit_bias,
+            ignore_eos=generation.ignore_eos,
+        )
+        self._requests[id] = _Request(Usage(prompt_tokens=len(plan.prompt.tokens)))
+        try:
+            for index in range(generation.n):
+                choice = ChoiceStream(id, index, self._model.tokenizer, plan.reader(), generation.stop)
+                seeded = replace(decoding.sampling, seed=decoding.sampling.seed + index)
+                stream = next(self._numbers)
+                self._model.add(stream, plan.prompt, replace(decoding, sampling=seeded))
+                self._choices[stream] = choice
+                self._requests[id].streams.add(stream)
+        except BaseException:
+            self.drop(id)
+            raise
 
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
         """The new text of every stream that has some; all are decoded in one call, which costs as much as one."""
         pieces: list[tuple[int, Piece | GatewayError]] = []
         advances: list[tuple[int, Advance]] = []
-        for id, advance in self._model.step():
+        for stream, advance in self._model.step():
             if isinstance(advance, GatewayError):
-                del self._streams[id]
-                pieces.append((id, advance))
-            else:
-                advances.append((id, advance))
-        windows = [self._push(id, advance) for id, advance in advances]
-        texts = self._tokenizer.decode(windows) if windows else []
-        for (id, advance), text in zip(advances, texts, strict=True):
-            piece = self._piece(id, advance, text)
-            if piece is not None:
-                pieces.append((id, piece))
+                pieces += self._fail(stream, advance)
+            elif stream in self._choices:
+                advances.append((stream, advance))
+        windows = [self._choices[stream].push(advance) for stream, advance in advances if stream in self._choices]
+        texts = self._model.tokenizer.decode(windows) if windows else []
+        for (stream, advance), text in zip(advances, texts, strict=True):
+            pieces += self._gain(stream, advance, text)
         return pieces
 
     def drop(self, id: int) -> None:
-        """Forget a stream."""
-        if self._streams.pop(id, None) is not None:
-            self._model.drop(id)
+        """Forget a request and all its streams."""
+        request = self._requests.pop(id, None)
+        for stream in request.streams if request is not None else ():
+            del self._choices[stream]
+            self._model.drop(stream)
 
-    def _prompt(self, input: TextGenerationInput) -> list[int]:
-        messages = input.messages or [Message(role="user", content=input.prompt or "")]
-        if not input.raw and self._template is not None:
-            return self._tokenizer.encode(self._template.render(messages), add_special_tokens=False)
-        if not input.raw and input.messages is not None:
-            raise BadInput("this model has no chat template for '/messages': send '/prompt', or '/raw' true")
-        text = "\n".join(message.text() for message in messages)
-        bos = self._tokenizer.bos_token
-        opened = bool(bos) and text.startswith(bos)
-        return self._tokenizer.encode(text, add_special_tokens=not opened)
+    def _fail(self, stream: int, error: GatewayError) -> Iterable[tuple[int, GatewayError]]:
+        """A choice that fails fails its request."""
+        choice = self._choices.pop(stream, None)
+        if choice is None:
+            return
+        self._requests[choice.request].streams.discard(stream)
+        self.drop(choice.request)
+        yield choice.request, error
 
-    def _push(self, id: int, advance: Advance) -> list[int]:
-        stream = self._streams[id]
-        stream.usage.completion_tokens += len(advance.tokens)
-        stopped = advance.finish_reason == "stop"
-        return stream.detokenizer.push(advance.tokens[:-1] if stopped else advance.tokens)
+    def _gain(self, stream: int, advance: Advance, text: str) -> Iterable[tuple[int, Piece]]:
+        choice = self._choices.get(stream)
+        if choice is None:
+            return
+        request = self._requests[choice.request]
+        request.usage.completion_tokens += len(advance.tokens)
+        request.usage.cached_tokens = max(request.usage.cached_tokens, advance.cached_tokens)
+        piece = choice.gain(advance, text)
+        if piece is None:
+            return
+        if piece.finish_reason is not None:
+            self._leave(stream, choice, advance)
+            piece.more = bool(request.streams)
+            piece.usage = None if piece.more else request.usage
+        yield choice.request, piece
 
-    def _piece(self, id: int, advance: Advance, decoded: str) -> Piece | None:
-        stream = self._streams[id]
-        text = stream.detokenizer.text(decoded)
-        if advance.finish_reason is not None:
-            del self._streams[id]
-            return Piece(text=text, finish_reason=advance.finish_reason, usage=stream.usage)
-        return Piece(text=text) if text else None
+    def _leave(self, stream: int, choice: ChoiceStream, advance: Advance) -> None:
+        """A choice is over; the model may not know it yet, if a stop string ended it."""
+        del self._choices[stream]
+        if advance.finish_reason is None:
+            self._model.drop(stream)
+        request = self._requests[choice.request]
+        request.streams.discard(stream)
+        if not request.streams:
+            del self._requests[choice.request]

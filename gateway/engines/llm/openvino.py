@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from openvino_genai import GenerationFinishReason, GenerationStatus
 from gateway.config import ModelSpec
 from gateway.engines.llm.backend import Advance, Tokenizer
 from gateway.engines.llm.conversion import converted
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.openvino_setup import plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
-from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.weights import Weights
 from gateway.errors import GatewayError, InferenceFailed, Overloaded
 
@@ -42,13 +42,13 @@ class OpenVinoTokenizer:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens).input_ids.data[0].tolist()
         return ids
 
-    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each row, special tokens left out."""
+    def decode(self, rows: Sequence[Sequence[int]], *, special: bool = False) -> list[str]:
+        """The text of each row; special tokens are left out unless asked for."""
         filled = [list(row) for row in rows if row]
-        if filled and self._pads_silently:
+        if filled and self._pads_silently and not special:
             texts = iter(self._tokenizer.decode(filled))
         else:
-            texts = iter([self._tokenizer.decode(row) for row in filled])
+            texts = iter([self._tokenizer.decode(row, skip_special_tokens=not special) for row in filled])
         return [next(texts) if row else "" for row in rows]
 
 
@@ -60,6 +60,7 @@ class OpenVinoModel:
     """
 
     device = "cpu"
+    adapters: Collection[str] = ()
 
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         folder = converted(weights.path) if weights.kind == "gguf" and options.keep_converted else None
@@ -78,11 +79,11 @@ class OpenVinoModel:
         self._numbers = itertools.count()
         logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, self.window, room.cache_gib)
 
-    def add(self, id: int, prompt: Sequence[int], sampling: Sampling) -> None:
+    def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
         """Queue one stream; raises `InferenceFailed` if the pipeline refuses it."""
-        ids = openvino.Tensor(np.array([prompt], dtype=np.int64))
+        ids = openvino.Tensor(np.array([prompt.tokens], dtype=np.int64))
         try:
-            self._handles[id] = self._pipeline.add_request(next(self._numbers), ids, self._generation(sampling))
+            self._handles[id] = self._pipeline.add_request(next(self._numbers), ids, self._generation(decoding))
         except RuntimeError as error:
             logger.error("the pipeline refused a request", exc_info=error)
             raise InferenceFailed from error
@@ -108,7 +109,8 @@ class OpenVinoModel:
             if not self._handles:
                 self._pipeline.step()
 
-    def _generation(self, sampling: Sampling) -> Any:
+    def _generation(self, decoding: Decoding) -> Any:
+        sampling = decoding.sampling
         chosen = {}
         if not sampling.greedy:
             chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}

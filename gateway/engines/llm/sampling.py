@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from gateway.tasks.text_generation import TextGenerationInput
+from gateway.tasks.generation import Generation
 
 # Below this a division by the temperature overflows and the largest probability is 1 anyway.
 GREEDY_BELOW = 1e-5
@@ -39,19 +39,18 @@ class Sampling:
         return self.repetition_penalty != 1 or self.frequency_penalty != 0 or self.presence_penalty != 0
 
 
-def sampling_of(input: TextGenerationInput, max_tokens: int) -> Sampling:
-    """The choices of `input` with a budget of `max_tokens`.
+def sampling_of(generation: Generation, max_tokens: int) -> Sampling:
+    """The choices of a request with a budget of `max_tokens`.
 
-    A request without a seed gets one of its own, so that it differs from the next. The contract lets clients
-    send a repetition penalty of 0, which would divide by zero: it counts as none.
+    One without a seed gets its own, so that it differs from the next.
     """
     return Sampling(
         max_tokens=max_tokens,
-        temperature=input.temperature if input.temperature >= GREEDY_BELOW else 0.0,
-        top_p=input.top_p or 1.0,
-        top_k=input.top_k or 0,
-        seed=input.seed if input.seed is not None else secrets.randbits(32),
-        repetition_penalty=input.repetition_penalty or 1.0,
-        frequency_penalty=input.frequency_penalty or 0.0,
-        presence_penalty=input.presence_penalty or 0.0,
+        temperature=generation.temperature if generation.temperature >= GREEDY_BELOW else 0.0,
+        top_p=generation.top_p,
+        top_k=generation.top_k,
+        seed=generation.seed if generation.seed is not None else secrets.randbits(32),
+        repetition_penalty=generation.repetition_penalty,
+        frequency_penalty=generation.frequency_penalty,
+        presence_penalty=generation.presence_penalty,
     )

@@ -15,7 +15,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.errors import BadInput
-from gateway.tasks.text_generation import Message
+from gateway.tasks.conversation import Message
 
 RENDER_LIMIT_S = 5.0
 MAX_PROMPT_CHARACTERS = 64 << 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,8 @@ from transformers import DynamicCache
 
 from gateway.config import ModelSpec
 from gateway.engines.llm.backend import Advance
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.rows import Rows, mergeable
-from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.token_choice import TokenChoice
 from gateway.engines.llm.transformers_weights import load
 from gateway.engines.llm.weights import Weights
@@ -46,6 +46,8 @@ class TransformersModel:
     Models whose caches cannot be merged (sliding windows, recurrent states) are run stream by stream.
     """
 
+    adapters: Collection[str] = ()
+
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         use_threads(spec)
         precision = choose(spec)
@@ -59,10 +61,10 @@ class TransformersModel:
         self._running: dict[int, _Stream] = {}
         self._batches: list[Rows] = []
 
-    def add(self, id: int, prompt: Sequence[int], sampling: Sampling) -> None:
+    def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
         """Queue one stream."""
-        choice = TokenChoice(sampling, prompt, self._model.device)
-        self._waiting[id] = _Stream(list(prompt), choice, DynamicCache(config=self._model.config))
+        choice = TokenChoice(decoding.sampling, prompt.tokens, self._model.device)
+        self._waiting[id] = _Stream(list(prompt.tokens), choice, DynamicCache(config=self._model.config))
 
     @torch.inference_mode()
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:

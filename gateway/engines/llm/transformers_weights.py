@@ -28,10 +28,10 @@ class TransformersTokenizer:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
         return ids
 
-    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each row, special tokens left out."""
+    def decode(self, rows: Sequence[Sequence[int]], *, special: bool = False) -> list[str]:
+        """The text of each row; special tokens are left out unless asked for."""
         texts: list[str] = self._tokenizer.batch_decode(
-            list(map(list, rows)), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(map(list, rows)), skip_special_tokens=not special, clean_up_tokenization_spaces=False
         )
         return texts
 

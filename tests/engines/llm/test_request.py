@@ -9,11 +9,12 @@ import pytest
 from gateway.engines.llm.context import output_budget
 from gateway.engines.llm.sampling import Sampling, sampling_of
 from gateway.errors import ContextExceeded
+from gateway.tasks.generation import Generation
 from gateway.tasks.text_generation import TextGenerationInput
 
 
-def request(**body: Any) -> TextGenerationInput:
-    return TextGenerationInput.model_validate({"prompt": "x"} | body)
+def request(**body: Any) -> Generation:
+    return TextGenerationInput.model_validate({"prompt": "x"} | body).generation()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from gateway.engines.llm import template
 from gateway.engines.llm.template import ChatTemplate
 from gateway.errors import BadInput
-from gateway.tasks.text_generation import Message
+from gateway.tasks.conversation import Message
 from tests import tiny
 
 

@@ -1,0 +1,111 @@
+"""Batches of requests: taken now, answered in the background, fetched later (docs/api.md); knows no task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+
+from gateway.api.bodies import is_json, media_type, off_loop
+from gateway.api.choosing import Chosen
+from gateway.api.documents import decode_json
+from gateway.api.state import state_of
+from gateway.errors import BadInput
+from gateway.runtime.batch_store import Item, Progress, item
+from gateway.tasks import Task
+from gateway.tasks.base import JSON
+from gateway.tasks.schema import output_schema
+
+MAX_BODY_BYTES = 10_000_000
+MAX_REFERENCE_CHARACTERS = 1024
+
+
+def may_be_batch(request: Request, body: bytes) -> bool:
+    """Whether a request to the run route is about a batch: it says so, or its body may have a batch's keys."""
+    if request.query_params.get("queueRequest") == "true":
+        return True
+    return (b'"requests"' in body or b'"request_id"' in body) and is_json(media_type(request.headers), body)
+
+
+async def answer(request: Request, chosen: Chosen, body: bytes) -> Response | None:
+    """The answer to a request that takes or asks for a batch; None if its body turns out to be neither.
+
+    Raises `BadInput` naming the item and field that is wrong; then nothing of the batch is taken.
+    """
+    state = state_of(request)
+    if not is_json(media_type(request.headers), body):
+        raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
+    document = await off_loop(state.parsing, decode_json, body)
+    if not isinstance(document, dict):
+        return None
+    account = request.path_params["account_id"]
+    if isinstance(document.get("request_id"), str) and "requests" not in document:
+        progress = await state.batches.find(document["request_id"], account)
+        if progress is None:
+            raise BadInput("'/request_id' is not that of a batch, or of one that ended more than a day ago")
+        return _told(progress)
+    if "requests" not in document:
+        if request.query_params.get("queueRequest") == "true":
+            document = {"requests": [document]}
+        else:
+            return None
+    if len(body) > MAX_BODY_BYTES:
+        raise BadInput(f"a batch must not be larger than {MAX_BODY_BYTES} bytes")
+    if output_schema(chosen.task).get("format") == "binary":
+        raise BadInput("this model answers with media, which a batch cannot hold")
+    items = await off_loop(state.parsing, _items, chosen.task, document["requests"])
+    batch = await state.batches.submit(account, chosen.origin.model, chosen.task, items)
+    return _told(Progress(batch, []))
+
+
+def _items(task: Task, requests: Any) -> list[Item]:
+    if not isinstance(requests, list) or not requests:
+        raise BadInput("'/requests' must be a list of at least one request")
+    return [_item(task, index, request) for index, request in enumerate(requests)]
+
+
+def _item(task: Task, index: int, request: Any) -> Item:
+    where = f"/requests/{index}"
+    if not isinstance(request, dict):
+        raise BadInput(f"Type mismatch of '{where}', not in 'object'")
+    reference = request.get("external_reference")
+    if reference is not None and not (isinstance(reference, str) and len(reference) <= MAX_REFERENCE_CHARACTERS):
+        raise BadInput(
+            f"'{where}/external_reference' must be a string of at most {MAX_REFERENCE_CHARACTERS} characters"
+        )
+    try:
+        input = task.parse(request)
+    except BadInput as error:
+        raise BadInput(f"in '{where}': {error.detail}") from None
+    if getattr(input, "stream", False):
+        raise BadInput(f"'{where}/stream' cannot be true in a batch")
+    return item(input.model_dump(exclude_unset=True), reference)
+
+
+def _told(progress: Progress) -> Response:
+    """What is known of a batch: that it waits or runs, or all its answers."""
+    batch = progress.batch
+    if not progress.is_done:
+        status = "running" if progress.outcomes else "queued"
+        result: dict[str, Any] = {"status": status, "request_id": batch.id, "model": batch.model}
+        return _enveloped(orjson.dumps(result), 202)
+    responses = [
+        b'{"id":%d,"%b":%b,"success":%b,"external_reference":%b}'
+        % (
+            outcome.id,
+            b"result" if outcome.success else b"errors",
+            outcome.body,
+            b"true" if outcome.success else b"false",
+            orjson.dumps(batch.items[outcome.id].external_reference),
+        )
+        for outcome in progress.outcomes
+    ]
+    prompt = sum(outcome.prompt_tokens for outcome in progress.outcomes)
+    completion = sum(outcome.completion_tokens for outcome in progress.outcomes)
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return _enveloped(b'{"responses":[%b],"usage":%b}' % (b",".join(responses), orjson.dumps(usage)), 200)
+
+
+def _enveloped(result: bytes, status: int) -> Response:
+    return Response(b'{"result":%b,"success":true,"errors":[],"messages":[]}' % result, status, media_type=JSON)

@@ -1,0 +1,132 @@
+"""Answers batches in the background, however long they take; knows no route."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+import orjson
+import structlog
+
+from gateway.errors import GatewayError, InternalError, Overloaded, RequestTimeout, WorkerLost
+from gateway.runtime.batch_store import Batch, BatchStore, Item, Outcome, Progress
+from gateway.runtime.model import Model
+from gateway.tasks import TASKS, Origin, Task
+
+MAX_PENDING = 1_000
+# An item may share a worker's fate with a neighbour, or wait too long behind others, but not again and again.
+MAX_TRIES = 3
+AGAIN_S, SWEEP_S = 1.0, 3600.0
+log = structlog.get_logger("gateway.batch")
+
+
+class Batches:
+    """Every batch that was taken is answered, item by item, also by the next process if this one ends.
+
+    An item that finds no room waits and tries again: batches use what interactive requests leave. Of one batch at
+    most as many items as its model takes at once are under way.
+    """
+
+    def __init__(self, store: BatchStore, find: Callable[[str], Model]) -> None:
+        self._store = store
+        self._find = find
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Go on with what an earlier process left."""
+        self._sweeping = asyncio.create_task(self._sweep())
+        for id in await asyncio.to_thread(self._store.ids):
+            progress = await asyncio.to_thread(self._store.recover, id)
+            if progress is not None and not progress.is_done:
+                self._begin(progress)
+
+    async def stop(self) -> None:
+        """Leave what is not done to the next process."""
+        tasks = [*self._running.values(), *([self._sweeping] if self._sweeping else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def submit(self, account: str, model: str, task: Task, items: list[Item]) -> Batch:
+        """Take a batch; raises `Overloaded` if too many are pending or the disk is full."""
+        if len(self._running) >= MAX_PENDING:
+            raise Overloaded
+        try:
+            batch = await asyncio.to_thread(self._store.add, account, model, task.shape, items)
+        except OSError as error:
+            log.error("batch not kept", reason=str(error))
+            raise Overloaded("the batch cannot be kept now, please try again.") from error
+        self._begin(Progress(batch, []))
+        return batch
+
+    async def find(self, id: str, account: str) -> Progress | None:
+        """The account's batch of that id, with its outcomes so far; None if it has none."""
+        progress = await asyncio.to_thread(self._store.find, id)
+        return progress if progress is not None and progress.batch.account == account else None
+
+    def _begin(self, progress: Progress) -> None:
+        id = progress.batch.id
+        self._running[id] = task = asyncio.create_task(self._run(progress), name=f"batch:{id}")
+        task.add_done_callback(lambda _: self._running.pop(id, None))
+
+    async def _run(self, progress: Progress) -> None:
+        batch, done = progress.batch, {outcome.id for outcome in progress.outcomes}
+        try:
+            model = self._find(batch.model)
+            room, writing = asyncio.Semaphore(model.spec.max_batch_items), asyncio.Lock()
+            async with asyncio.TaskGroup() as group:
+                for index, item in enumerate(batch.items):
+                    if index not in done:
+                        await room.acquire()
+                        group.create_task(self._answer(batch, model, index, item, room, writing))
+        except GatewayError as error:
+            for index in set(range(len(batch.items))) - done:
+                await asyncio.to_thread(self._store.append, batch, failed(index, error, batch.id))
+        except Exception:
+            log.exception("batch failed", batch=batch.id, model=batch.model)
+
+    async def _answer(
+        self, batch: Batch, model: Model, index: int, item: Item, room: asyncio.Semaphore, writing: asyncio.Lock
+    ) -> None:
+        try:
+            outcome = await self._outcome(batch, model, index, item)
+            async with writing:
+                await asyncio.to_thread(self._store.append, batch, outcome)
+        finally:
+            room.release()
+
+    async def _outcome(self, batch: Batch, model: Model, index: int, item: Item) -> Outcome:
+        task = TASKS.get(model.task.name, batch.shape)
+        origin = Origin(batch.id, batch.account, batch.model)
+        tries = 0
+        while True:
+            try:
+                input = task.input.model_validate(msgspec.msgpack.decode(item.input))
+                answer = await model.infer(input, origin, task)
+            except Overloaded:
+                await asyncio.sleep(AGAIN_S)
+            except GatewayError as error:
+                tries += 1
+                if tries >= MAX_TRIES or not isinstance(error, RequestTimeout | WorkerLost):
+                    return failed(index, error, batch.id)
+            except Exception:
+                log.exception("batch item failed", batch=batch.id, item=index)
+                return failed(index, InternalError(), batch.id)
+            else:
+                usage = answer.usage
+                tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
+                return Outcome(index, True, answer.body, *tokens)
+
+    async def _sweep(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._store.sweep)
+            await asyncio.sleep(SWEEP_S)
+
+
+def failed(index: int, error: GatewayError, request_id: str) -> Outcome:
+    """The outcome of an item that cannot be answered."""
+    return Outcome(index, False, orjson.dumps([{"message": error.message(request_id), "code": error.code}]))

@@ -1,0 +1,129 @@
+"""Messages of a conversation as clients of any family write them; knows no template and no engine."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from gateway.tasks.validation import Text, schema_error
+
+MAX_MESSAGES = 10_000
+
+
+class Location(BaseModel):
+    """Where a picture is: a data URI, or an address."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    url: Annotated[Text, Field(min_length=1)]
+
+
+def _as_location(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class ContentPart(BaseModel):
+    """A part of a message; parts of types other than text and image keep their own keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Text = "text"
+    text: Text | None = None
+    image_url: Annotated[Location, BeforeValidator(_as_location)] | None = None
+
+
+def _as_parts(value: Any) -> Any:
+    """A single part stands for a list of one, and null for the empty string, as clients send both."""
+    if value is None:
+        return ""
+    return [value] if isinstance(value, dict) else value
+
+
+def _content_kind(value: Any) -> str:
+    return "<array>" if isinstance(value, list) else "<string>"
+
+
+Content = Annotated[
+    Annotated[Text, Tag("<string>")] | Annotated[list[ContentPart], Tag("<array>")], Discriminator(_content_kind)
+]
+
+
+def new_call_id() -> str:
+    """An id for a tool call, in the form that vLLM-backed models of the service give."""
+    return f"chatcmpl-tool-{uuid.uuid4().hex}"
+
+
+class ToolCall(BaseModel):
+    """A call that the assistant made earlier: flat, or in OpenAI's form with its arguments as text."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Text = ""
+    name: Annotated[Text, Field(min_length=1, max_length=256)]
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        function = value.get("function")
+        call = {**value, **function} if isinstance(function, dict) else dict(value)
+        call = {key: item for key, item in call.items() if item is not None}
+        if isinstance(call.get("arguments"), str):
+            call["arguments"] = _object(call["arguments"])
+        return call
+
+
+def _object(text: str) -> Any:
+    try:
+        found = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise schema_error("Assistant tool call function.arguments must be a JSON object.")
+    return found
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    role: Annotated[Text, Field(min_length=1, max_length=64)]
+    content: Annotated[Content, BeforeValidator(_as_parts)] = ""
+    name: Text | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: Text | None = None
+    reasoning_content: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_names(cls, value: Any) -> Any:
+        """`reasoning` is another name of `reasoning_content`, and `function_call` an older form of `tool_calls`."""
+        if not isinstance(value, dict):
+            return value
+        message = dict(value)
+        if message.get("reasoning_content") is None and isinstance(message.get("reasoning"), str):
+            message["reasoning_content"] = message["reasoning"]
+        if isinstance(message.get("function_call"), dict) and not message.get("tool_calls"):
+            message["tool_calls"] = [message["function_call"]]
+        return message
+
+    def text(self) -> str:
+        """The text of the message, its parts joined by newlines."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if part.text is not None)
+
+    def pictures(self) -> list[str]:
+        """The addresses of the pictures in the message, in their order."""
+        if isinstance(self.content, str):
+            return []
+        return [part.image_url.url for part in self.content if part.image_url is not None]
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]

@@ -1,0 +1,78 @@
+"""A picture to be made, whatever the request's form was, and what all forms have in common; knows no form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from gateway.tasks.base import Extent, TaskInput
+from gateway.tasks.image import length
+from gateway.tasks.pieces import Piece
+from gateway.tasks.validation import Integer, Number, Text
+
+# Encoders read a few hundred tokens at most; what is longer costs time and changes nothing.
+MAX_PROMPT = 10_000
+LARGEST_SEED = (1 << 64) - 1
+
+Prompt = Annotated[Text, Field(min_length=1, max_length=MAX_PROMPT)]
+Guidance = Annotated[Number, Field(ge=0, le=100)]
+Seed = Annotated[Integer, Field(ge=-(1 << 63), le=LARGEST_SEED)]
+PositiveSeed = Annotated[Integer, Field(ge=0, le=LARGEST_SEED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What an engine is asked to draw; None is the model's own choice. Sides are in pixels.
+
+    Images are whole files, measured but not decoded. `image` is redrawn as far as `strength` (0 to 1) allows, and
+    only where `mask` is white if there is one; `references`, by their fields' names, are only looked at. `given`
+    has the names of those of these fields that the caller set and no default did.
+    """
+
+    prompt: str
+    negative_prompt: str | None = None
+    width: int | None = None
+    height: int | None = None
+    image: bytes | None = None
+    image_field: str = "/image"
+    mask: bytes | None = None
+    references: Mapping[str, bytes] = field(default_factory=dict)
+    steps: int | None = None
+    strength: float = 1.0
+    guidance: float | None = None
+    seed: int | None = None
+    given: frozenset[str] = frozenset()
+
+
+class DrawingInput(TaskInput):
+    """A request for a picture."""
+
+    def drawing(self) -> Drawing:
+        """The request in the engine's terms."""
+        raise NotImplementedError
+
+    def extent(self) -> Extent:
+        """One row; the length is that of the images sent along, in thousands of pixels or bytes."""
+        drawing = self.drawing()
+        images = (drawing.image, drawing.mask, *drawing.references.values())
+        return Extent(1, 1 + sum(length(image) for image in images if image is not None))
+
+
+def given(input: BaseModel) -> frozenset[str]:
+    """The fields that the caller set, by the names of `Drawing`."""
+    return frozenset("steps" if name == "num_steps" else name for name in input.model_fields_set)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What an engine returns: an encoded image file."""
+
+    data: bytes
+
+
+def join(pieces: Sequence[Piece], input: TaskInput) -> Picture:
+    """The file whose bytes the pieces carry, in order."""
+    return Picture(b"".join(piece.data for piece in pieces))

@@ -1,0 +1,107 @@
+"""What a streamed answer is made of: increments, tool calls, token counts; knows no task and no wire format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
+from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
+
+
+class PromptDetails(TypedDict):
+    """Of the prompt's tokens, those whose work was already done."""
+
+    cached_tokens: int
+
+
+class TokenCounts(TypedDict):
+    """The `usage` object of an answer (docs/api.md)."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one answer, by the model's own tokenizer."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    def as_dict(self) -> TokenCounts:
+        """As a caller sees it."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+        }
+
+
+Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """An increment of the tool call at `index` of its choice.
+
+    The first of a call has its `id` and `name`; the `arguments` of all, joined, are one JSON object.
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class TokenLogprob:
+    """One generated token: its text, the natural logarithm of its probability, and its likeliest rivals with theirs."""
+
+    token: str
+    logprob: float
+    top: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Piece:
+    """One increment of a streamed answer.
+
+    A piece with a `finish_reason` is the last of its choice, `index`; unless `more` choices go on, it is also the
+    last of the answer and has the whole `usage`. `stop` is the string that ended a choice, if one did.
+    """
+
+    text: str = ""
+    data: bytes = b""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    index: int = 0
+    more: bool = False
+    reasoning: str = ""
+    tool_calls: list[ToolCallDelta] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    stop: str | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the answer ends with this piece."""
+        return self.finish_reason is not None and not self.more
+
+    def absorb(self, later: Piece) -> bool:
+        """Grow by `later`, if the two say no more together than one piece can; whether it was possible."""
+        if self.index != later.index or self.finish_reason is not None or later.more:
+            return False
+        if self.data or later.data or self.extra or later.extra or self.tool_calls or later.tool_calls:
+            return False
+        if later.reasoning and self.text:
+            return False
+        self.text += later.text
+        self.reasoning += later.reasoning
+        self.logprobs += later.logprobs
+        self.finish_reason, self.usage, self.stop = later.finish_reason, later.usage, later.stop
+        return True
