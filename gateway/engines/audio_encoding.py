@@ -72,11 +72,9 @@ def encode(samples: NDArray[np.int16] | NDArray[np.float32], rate_hz: int, audio
 
     Raises `BadInput` as `check` does.
     """
-    buffer = io.BytesIO()
-    encoder = Encoder(rate_hz, audio, buffer)
+    encoder = Encoder(rate_hz, audio, is_whole=True)
     encoder.add(samples)
-    encoder.finish()
-    return buffer.getvalue(), encoder.media_type
+    return encoder.finish(), encoder.media_type
 
 
 class Sink:
@@ -100,10 +98,11 @@ class Sink:
 class Encoder:
     """Encodes samples as they come; what `add` and `finish` give is, put together, one file or stream.
 
-    Without a `file` nothing is ever rewritten: a WAV header then claims the greatest length there is.
+    With `is_whole`, all comes at the end, and headers tell the length and what players must skip. Otherwise nothing
+    is ever rewritten: a WAV header then claims the greatest length there is.
     """
 
-    def __init__(self, rate_hz: int, audio: AudioFormat, file: io.BytesIO | None = None) -> None:
+    def __init__(self, rate_hz: int, audio: AudioFormat, *, is_whole: bool = False) -> None:
         """For mono samples at `rate_hz`; raises `BadInput` as `check` does."""
         check(audio)
         codec = _CODECS[audio.encoding]
@@ -112,10 +111,10 @@ class Encoder:
         target_hz = audio.sample_rate or codec.rates_hz[0]
         self.media_type = media_type.format(rate=target_hz)
         self._rate_hz = rate_hz
-        self._sink = None if file is not None else Sink()
+        self._file = io.BytesIO() if is_whole else Sink()
         # Packets are passed on one by one: in the muxer's buffer they would wait for 32 kB of company.
         prompt = {"flush_packets": "1", **_PROMPT_MUXERS.get(muxer, {})}
-        self._out = av.open(file or self._sink, "w", format=muxer, options=prompt)
+        self._out = av.open(self._file, "w", format=muxer, options=prompt)
         stream = self._out.add_stream(codec.name, rate=target_hz)
         assert isinstance(stream, AudioStream)
         stream.codec_context.layout, stream.codec_context.format = "mono", codec.sample_format
@@ -127,13 +126,13 @@ class Encoder:
         """What `samples`, shape (n,), int16 or float32 in [-1, 1], bring; possibly nothing yet."""
         for start in range(0, len(samples), _BLOCK_SAMPLES):
             self._out.mux(self._stream.encode(_frame(samples[start : start + _BLOCK_SAMPLES], self._rate_hz)))
-        return self._sink.take() if self._sink else b""
+        return self._file.take() if isinstance(self._file, Sink) else b""
 
     def finish(self) -> bytes:
         """What was held back, and the end."""
         self._out.mux(self._stream.encode(None))
         self._out.close()
-        return self._sink.take() if self._sink else b""
+        return self._file.take() if isinstance(self._file, Sink) else self._file.getvalue()
 
 
 def _frame(samples: NDArray[Any], rate_hz: int) -> AudioFrame:

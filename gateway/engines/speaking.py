@@ -70,7 +70,8 @@ class SpeakingEngine(StreamEngine):
         check(utterance.audio)
         sounds = self.begin(utterance)
         limit = int(self.max_seconds * self.rate_hz)
-        self._inside[id] = (input, Speech(sounds, Encoder(self.rate_hz, utterance.audio), limit))
+        encoder = Encoder(self.rate_hz, utterance.audio, is_whole=utterance.is_whole)
+        self._inside[id] = (input, Speech(sounds, encoder, limit))
         self._order.append(id)
 
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:

@@ -41,12 +41,13 @@ class AudioFormat(BaseModel):
 
 
 class Utterance(BaseModel):
-    """What an engine is asked to say, whatever the request's form was."""
+    """What an engine is asked to say, whatever the request's form was; `is_whole` asks for one file at the end."""
 
     text: str
     language: str = "en"
     speaker: str | None = None
     audio: AudioFormat = Field(default_factory=AudioFormat)
+    is_whole: bool = False
 
 
 class MelottsInput(TaskInput):
@@ -62,7 +63,7 @@ class MelottsInput(TaskInput):
 
     def utterance(self) -> Utterance:
         """The request in the engine's terms."""
-        return Utterance(text=self.prompt, language=self.lang)
+        return Utterance(text=self.prompt, language=self.lang, is_whole=True)
 
 
 class AuraInput(TaskInput):

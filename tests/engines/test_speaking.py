@@ -46,6 +46,14 @@ def test_the_first_sentence_is_heard_before_the_last_is_made(engine: Engine, enc
     assert len(whole) > 4 * 16_000
 
 
+def test_a_file_that_is_not_streamed_tells_its_length(engine: Engine) -> None:
+    melotts = TASKS.get("text-to-speech", "melotts")
+    (found,) = pieces(engine, [melotts.parse({"prompt": LONG})])
+    assert isinstance(found, list)
+    assert [bool(piece.data) for piece in found] == [False, False, False, False, True]
+    assert b"Xing" in found[-1].data[:2000] or b"Info" in found[-1].data[:2000]
+
+
 def test_a_long_text_does_not_keep_a_short_one_waiting(engine: Engine) -> None:
     engine.admit(1, aura(LONG * 20))
     engine.admit(2, aura("Hi."))
