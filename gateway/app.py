@@ -12,6 +12,8 @@ from gateway.api import State, install
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import ModelSpec, Settings
+from gateway.engines.automatic import engine_name
+from gateway.engines.outbound import refuse_outbound
 from gateway.runtime.batch_store import BatchStore
 from gateway.runtime.batches import Batches
 from gateway.runtime.keeper import Means
@@ -25,10 +27,15 @@ from gateway.weights.store import Store
 def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock | None = None) -> FastAPI:
     """The application that serves `specs`. Its lifespan starts the models and stops them.
 
-    Raises `ConfigError` for a row whose task does not exist.
+    Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
+    machine though the gateway is offline.
     """
     metrics = Metrics()
-    nursery = Nursery([spec.engine for spec in specs], settings.log_format, settings.log_level)
+    if settings.offline:
+        refuse_outbound(specs)
+    keys = Keyring.of(settings)
+    specs = [_settled(spec, alone=not keys.has_keys() or len(settings.accounts) == 1) for spec in specs]
+    nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
     registry = Registry(specs, Means(store, nursery, metrics))
     batches = Batches(BatchStore(settings.home / "batches"), registry.get)
@@ -48,9 +55,16 @@ def create_app(settings: Settings, specs: Sequence[ModelSpec], *, pinned: Lock |
         settings=settings,
         registry=registry,
         metrics=metrics,
-        keys=Keyring.of(settings),
+        keys=keys,
         presence=Presence(store, specs),
         batches=batches,
     )
     install(app, state)
     return app
+
+
+def _settled(spec: ModelSpec, *, alone: bool) -> ModelSpec:
+    """The row with `prefix_cache: auto` decided: `alone` says that all callers are one tenant."""
+    if spec.prefix_cache != "auto":
+        return spec
+    return spec.model_copy(update={"prefix_cache": "shared" if alone else "account"})

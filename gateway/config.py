@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(100 * MIB, ge=1024)
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
     stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
+    compat: Literal["default", "strict"] = Field(
+        "default", description="strict refuses what Cloudflare refuses, such as JSON mode in a stream"
+    )
+    openai_models: bool = Field(False, description="serve GET …/ai/v1/models, which Cloudflare does not have")
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -72,7 +76,7 @@ class ModelSpec(Frozen):
     name: str = Field(min_length=1, max_length=200, pattern=r"^[@A-Za-z0-9][A-Za-z0-9._/@:-]*$")
     task: str = Field(description="a task of gateway/tasks, e.g. text-classification")
     shape: str | None = Field(None, description="which of the task's request and answer forms; default: its first")
-    engine: str = Field(description="a file of gateway/engines, or module.path:Class")
+    engine: str = Field(description="a file of gateway/engines, module.path:Class, or auto: by task")
     source: str | None = Field(None, description="hf:org/repo@revision[/file] | pypi:dist==version/path | file:/path")
     files: tuple[str, ...] = Field((), description="globs of the files to take from the source; empty: all")
     overlay: dict[str, str] = Field(
@@ -91,6 +95,11 @@ class ModelSpec(Frozen):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; default: all cores")
     context_window: int | None = Field(None, ge=1, description="tokens; default: what the weights say")
+    json_mode: bool = Field(False, description="the original takes JSON mode; asked only under GATEWAY_COMPAT=strict")
+    loras: dict[str, str] = Field(default_factory=dict, description="sources of LoRA adapters, by their names")
+    prefix_cache: Literal["auto", "account", "shared", "off"] = Field(
+        "auto", description="whose prompts may share work: an account's own (auto, account), everyone's, nobody's"
+    )
     max_batch_items: int = Field(32, ge=1, le=4096)
     max_batch_tokens: int = Field(16384, ge=1, description="rows x longest row, in the task's unit of length")
     max_streams: int = Field(64, ge=1, description="requests inside one streaming replica at once")

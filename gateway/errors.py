@@ -166,6 +166,19 @@ class ContextExceeded(GatewayError):
         )
 
 
+class AnthropicUnsupported(GatewayError):
+    """A model of this gateway was asked in the form of Anthropic's Messages API."""
+
+    status, code, title = 400, 5006, "Bad input"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'Anthropic Messages API is not supported for model "{name}"')
+
+    def message(self, request_id: str) -> str:
+        """The live service puts no name in front of this one."""
+        return f"AiError: {self.detail} ({request_id})"
+
+
 class LoraUnsupported(GatewayError):
     """The model has no such fine-tune."""
 

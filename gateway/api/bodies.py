@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -22,6 +23,30 @@ MAX_PARAMETERS = 500
 MAX_QUERY_BYTES = 32 * 1024
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks for: the input, the form that it has and its answer gets, and whether it may wait for it."""
+
+    input: TaskInput
+    form: Task
+    waits: bool = True
+
+
+def may_wait(document: Any) -> bool:
+    """False if the body says `options.rejectIfBusy`, which every route understands; raises `BadInput`."""
+    options = document.get("options") if isinstance(document, dict) else None
+    wanted = options.get("rejectIfBusy") if isinstance(options, dict) else None
+    if not isinstance(wanted, bool | None):
+        raise BadInput("Type mismatch of '/options/rejectIfBusy', not in 'boolean'")
+    return not wanted
+
+
+def asked_of(task: Task, document: Any, query: Mapping[str, Any] | None = None) -> Asked:
+    """What a decoded JSON document asks of a model of `task`; raises `BadInput` or `BadBase64`."""
+    form = task.form_of(document)
+    return Asked(form.parse(document, query), form, may_wait(document))
 
 
 async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_s: float = STALL_S) -> bytes:
@@ -92,20 +117,20 @@ def query_of(query_string: bytes) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def to_input(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any] | None = None) -> TaskInput:
-    """The task input that a body with these headers describes; raises `BadInput` or `BadBase64`."""
+def to_asked(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any] | None = None) -> Asked:
+    """What a body with these headers asks of a model of `task`; raises `BadInput` or `BadBase64`."""
     kind = media_type(headers)
     if kind.startswith("multipart/"):
         if not task.takes_forms:
             raise BadInput("multipart bodies are not accepted by this model; send JSON")
-        return task.parse_form(decode_form(headers["content-type"], body))
+        return Asked(task.parse_form(decode_form(headers["content-type"], body)), task)
     if is_json(kind, body):
         fields = _number_fields(task.input) if len(body) > LARGE_BYTES else ()
         document = decode_media(body, *fields) if fields else None
-        return task.parse(decode_json(body) if document is None else document, query)
+        return asked_of(task, decode_json(body) if document is None else document, query)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    return task.parse_raw(body, query)
+    return Asked(task.parse_raw(body, query), task)
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from gateway.api.state import State, state_of
 from gateway.runtime.model import Model
 from gateway.tasks import Origin, Task
 
+MAX_AFFINITY_CHARACTERS = 256
 _log = structlog.get_logger()
 
 
@@ -35,7 +36,8 @@ async def choose(request: HTTPConnection, name: str) -> Chosen:
     exchange.asked, exchange.model, exchange.task = name, model.spec.name, model.spec.task
     if model is not asked:
         _log.info("stand-in", asked=asked.spec.name, model=model.spec.name)
-    return Chosen(model, asked.task, Origin(exchange.request_id, request.path_params["account_id"], name))
+    affinity = request.headers.get("x-session-affinity", "")[:MAX_AFFINITY_CHARACTERS]
+    return Chosen(model, asked.task, Origin(exchange.request_id, request.path_params["account_id"], name, affinity))
 
 
 async def _stand_in(state: State, asked: Model) -> Model | None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 
 from gateway.api import batches
-from gateway.api.bodies import LARGE_BYTES, is_json, media_type, off_loop, query_of, read_body, to_input
+from gateway.api.answering import parsed, read_document, reply
+from gateway.api.bodies import LARGE_BYTES, may_wait, off_loop, query_of, read_body, to_asked
 from gateway.api.choosing import Chosen, choose
-from gateway.api.documents import decode_json
 from gateway.api.envelope import success
 from gateway.api.routes import Route
 from gateway.api.state import state_of
-from gateway.api.streams import MediaStream, NativeStream, unless_disconnected
 from gateway.errors import BadInput, RequestTooLarge
-from gateway.tasks import TaskInput
 
 _PATH_PARAMETERS = [
     {"name": "account_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}},
@@ -56,31 +55,23 @@ async def run(request: Request) -> Response:
         return answer
     query = query_of(request.scope["query_string"]) if chosen.task.takes_query else None
     if len(body) > LARGE_BYTES:
-        input = await off_loop(state.parsing, to_input, chosen.task, request.headers, body, query)
+        asked = await off_loop(state.parsing, to_asked, chosen.task, request.headers, body, query)
     else:
-        input = to_input(chosen.task, request.headers, body, query)
-    return await _answer(request, chosen, input)
+        asked = to_asked(chosen.task, request.headers, body, query)
+    return await reply(request, chosen, asked, success)
 
 
 async def run_named(request: Request) -> Response:
     """Run the model named in the body, `{"model": …, "input": …}`. Raises `GatewayError`."""
-    state = state_of(request)
-    limit_bytes = min(state.settings.max_body_bytes, max((m.task.max_body_bytes for m in state.registry), default=0))
-    body = await read_body(request.headers, request.receive, limit_bytes)
-    if not is_json(media_type(request.headers), body):
-        raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    if len(body) > LARGE_BYTES:
-        document = await off_loop(state.parsing, decode_json, body)
-    else:
-        document = decode_json(body)
+    limit_bytes = max((model.task.max_body_bytes for model in state_of(request).registry), default=0)
+    document, size_bytes = await read_document(request, limit_bytes)
     name, values = _named(document)
     chosen = _spoken_to(await choose(request, name))
-    task = chosen.task
-    if len(body) > task.max_body_bytes:
-        raise RequestTooLarge(f"the body is larger than {task.max_body_bytes} bytes")
-    if len(body) > LARGE_BYTES:
-        return await _answer(request, chosen, await off_loop(state.parsing, task.parse, values))
-    return await _answer(request, chosen, task.parse(values))
+    if size_bytes > chosen.task.max_body_bytes:
+        raise RequestTooLarge(f"the body is larger than {chosen.task.max_body_bytes} bytes")
+    asked = await parsed(request, chosen.task, values, size_bytes)
+    # The platform's options stand beside the input or in it.
+    return await reply(request, chosen, replace(asked, waits=asked.waits and may_wait(document)), success)
 
 
 def _named(document: Any) -> tuple[str, Any]:
@@ -100,15 +91,6 @@ def _spoken_to(chosen: Chosen) -> Chosen:
     if chosen.task.is_live:
         raise BadInput("this model is spoken to over a WebSocket")
     return chosen
-
-
-async def _answer(request: Request, chosen: Chosen, input: TaskInput) -> Response:
-    model, task, origin = chosen.model, chosen.task, chosen.origin
-    if task.streams_media:
-        return MediaStream(model.stream(input, origin, task), model.spec.timeout_s)
-    if task.collect is not None and getattr(input, "stream", False):
-        return NativeStream(model.stream(input, origin, task), model.spec.timeout_s)
-    return success(await unless_disconnected(model.infer(input, origin, task), request.receive))
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)

@@ -56,16 +56,27 @@ def success(answer: Answer) -> Response:
     return Response(b'{"result":%b,"success":true,"errors":[],"messages":[]}' % answer.body, media_type=JSON)
 
 
-def error_body(error: GatewayError, request_id: str) -> bytes:
-    """The JSON of an error: keys in the order of the live service, which differs between router and models."""
+def openai_error(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """What OpenAI's clients read of an error, to show it and to raise the right exception."""
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    return {"message": error.message(request_id), "type": kind, "param": None, "code": str(error.code)}
+
+
+def error_body(error: GatewayError, request_id: str, *, openai: bool = False) -> bytes:
+    """The JSON of an error: keys in the order of the live service, which differs between router and models.
+
+    With `openai`, what OpenAI's clients read of it stands beside the envelope.
+    """
     message = error.message(request_id)
+    beside = {"error": openai_error(error, request_id)} if openai else {}
     if isinstance(error, RouterError):
         entry: dict[str, Any] = {"code": error.code, "message": message}
         if isinstance(error, InvalidCredentialHeader):
             entry["error_chain"] = [{"code": error.chain[0], "message": error.chain[1]}]
-        return orjson.dumps({"result": None, "success": False, "errors": [entry], "messages": []})
+        return orjson.dumps({"result": None, "success": False, "errors": [entry], "messages": [], **beside})
     entry = {"message": message, "code": error.code}
-    return orjson.dumps({"errors": [entry], "success": False, "result": {}, "messages": []})
+    return orjson.dumps({"errors": [entry], "success": False, "result": {}, "messages": [], **beside})
 
 
 def as_gateway_error(error: Exception) -> GatewayError:
@@ -86,7 +97,8 @@ def failure(error: Exception, exchange: Exchange) -> Response:
     elif known.should_retry is not None:
         headers["x-should-retry"] = "true" if known.should_retry else "false"
     kind = LastAnswer if isinstance(known, RequestTooLarge) else Response
-    return kind(error_body(known, exchange.request_id), known.status, headers, JSON)
+    body = error_body(known, exchange.request_id, openai=exchange.is_openai)
+    return kind(body, known.status, headers, JSON)
 
 
 async def _on_gateway_error(request: Request, error: Exception) -> Response:

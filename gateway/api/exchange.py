@@ -15,8 +15,8 @@ class Exchange:
     """What becomes known of a request on its way; `model` and `task` stay empty if it reaches no model.
 
     `asked` is the name that the caller used: an alias of `model`, or that of a model it stands in for, if not its own.
-
-    `status` is 0 until the answer's headers are sent, `code` is 0 for a success.
+    `status` is 0 until the answer's headers are sent, `code` is 0 for a success; `is_openai` says that the route is
+    one of OpenAI's, whose clients read errors in a form of their own.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -26,6 +26,7 @@ class Exchange:
     task: str = ""
     status: int = 0
     code: int = 0
+    is_openai: bool = False
 
 
 def begin(scope: Scope) -> Exchange:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.envelope import failure
 from gateway.api.exchange import Exchange, begin
-from gateway.api.paths import canonical
+from gateway.api.paths import canonical, is_openai
 from gateway.runtime.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -40,6 +40,7 @@ class Front:
         else:
             scope = {**scope, "path": canonical(scope["path"])}
             exchange = begin(scope)
+            exchange.is_openai = is_openai(scope["path"])
             with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
                 await self._serve(exchange, scope, receive, send)
 

@@ -65,6 +65,7 @@ def _id_of(kind: str, name: str) -> str:
 def _facts(spec: ModelSpec) -> dict[str, Any]:
     """What the row says, in the live service's spelling: numbers and truths are texts, absent ones left out."""
     facts = {"context_window": spec.context_window, **spec.properties.model_dump(mode="json")}
+    facts["lora"] = facts["lora"] or bool(spec.loras)
     return {name: _spelt(value) for name, value in facts.items() if value}
 
 

@@ -7,6 +7,7 @@ import re
 PREFIX = "/client/v4"
 _ACCOUNT = re.compile(r"/accounts/([^/]+)")
 _ACCOUNT_ID = re.compile(r"[0-9a-fA-F]{32}")
+_OPENAI = re.compile(r"/accounts/[^/]+/ai/v1(/|$)")
 _SLASHES = re.compile(r"/{2,}")
 
 
@@ -26,6 +27,11 @@ def account_of(path: str) -> str | None:
     """The account part of a canonical path, or None if the path is not below `/accounts/`."""
     found = _ACCOUNT.match(path)
     return found[1] if found else None
+
+
+def is_openai(path: str) -> bool:
+    """Whether a canonical path is one of those that OpenAI's clients ask."""
+    return _OPENAI.match(path) is not None
 
 
 def is_account_id(text: str) -> bool:

@@ -1,27 +1,21 @@
-"""Answers sent while they are made: events in the native form, and media (docs/api.md); knows no engine."""
+"""Answers sent while they are made: events written by a family's frames, and media as it is; knows no engine."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import string
 from collections.abc import AsyncGenerator, Awaitable
 from typing import TypeVar
 
-import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.envelope import as_gateway_error, error_body
+from gateway.api.envelope import as_gateway_error
 from gateway.api.exchange import Exchange, exchange_of
+from gateway.api.frames import Frames
 from gateway.errors import RequestAborted
-from gateway.tasks import Piece, Usage
+from gateway.tasks import Piece
 
-DONE = b"data: [DONE]\n\n"
-_MIN_PADDING = 5
-_PADDING = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(256 + 64)).encode()
 T = TypeVar("T")
 
 
@@ -50,22 +44,6 @@ async def unless_disconnected(awaitable: Awaitable[T], receive: Receive) -> T:
         raise
     finally:
         watcher.cancel()
-
-
-def _padding() -> bytes:
-    """5 to 64 random letters and digits, so that a frame's size does not tell the length of its text."""
-    start, length = os.urandom(2)
-    return _PADDING[start : start + _MIN_PADDING + length % 60]
-
-
-def text_frame(text: str) -> bytes:
-    """One increment of text."""
-    return b'data: {"response":%b,"p":"%b"}\n\n' % (orjson.dumps(text), _padding())
-
-
-def usage_frame(piece: Piece) -> bytes:
-    """The last data frame: cumulative token counts."""
-    return b'data: {"response":"","usage":%b}\n\n' % orjson.dumps((piece.usage or Usage()).as_dict())
 
 
 class PieceStream(Response):
@@ -112,27 +90,32 @@ class PieceStream(Response):
             raise RequestAborted from None
 
 
-class NativeStream(PieceStream):
-    """Text as events. A failure after the first is one event with the error envelope, and no `[DONE]` follows.
+class EventStream(PieceStream):
+    """Pieces as events. A failure after the first is one event with the error envelope.
 
-    Clients take `[DONE]` for a whole answer, and a stream without it for a broken one.
+    What ends a whole answer, such as `[DONE]`, does not follow it: clients take a stream without it for a broken one.
     """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncGenerator[Piece, None], frames: Frames, stall_s: float) -> None:
+        super().__init__(pieces, stall_s)
+        self.frames = frames
 
     async def _send(self, exchange: Exchange, send: Send) -> None:
         piece = await anext(self.pieces)
         await self._begin(b"text/event-stream", send)
         try:
             while not piece.is_last:
-                await self._deliver(text_frame(piece.text) if piece.text else b"", send)
+                await self._deliver(self.frames.write(piece), send)
                 piece = await anext(self.pieces)
-            last = text_frame(piece.text) if piece.text else b""
-            await self._deliver(last + usage_frame(piece) + DONE, send)
+            await self._deliver(self.frames.write(piece), send)
         except RequestAborted:
             raise
         except Exception as error:
             known = as_gateway_error(error)
             exchange.code = known.code
-            await self._deliver(b"data: %b\n\n" % error_body(known, exchange.request_id), send)
+            await self._deliver(self.frames.fail(known, exchange.request_id), send)
         await send({"type": "http.response.body"})
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError
-from gateway.tasks import Piece, Task
+from gateway.tasks import Piece, Task, Usage
 
 
 class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
@@ -22,6 +22,14 @@ class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
         self.task = task
         self.files = files
         self.device = "cpu"
+        # What answers, for operators; empty where the engine's name and its device say it.
+        self.description = ""
+
+    def watch(self, on_lost: Callable[[], None]) -> None:  # noqa: B027 - most engines end with their process
+        """Call `on_lost`, from any thread, once the engine can answer nothing more: the worker ends then."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing that does not end with their process
+        """Before an orderly end of the process: end what would outlive it."""
 
 
 class Engine(Weighted):
@@ -52,8 +60,8 @@ class StreamEngine(Weighted):
         """Advance every stream inside; the pieces that are there now (possibly none). May block briefly."""
 
     @abstractmethod
-    def drop(self, id: int) -> None:
-        """Forget a stream whose caller has left; unknown ids are ignored."""
+    def drop(self, id: int) -> Usage | None:
+        """Forget a stream whose caller has left; what it has cost, if that is known. Unknown ids are ignored."""
 
 
 def engine_class(name: str) -> type[Engine] | type[StreamEngine]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from gateway.engines.base import Engine as Base
+from gateway.tasks import Usage
 from gateway.tasks.drawing import Picture
 from gateway.tasks.speech_recognition import Segment, Transcript, TranscriptionInfo
 from gateway.tasks.text_classification import Label, TextClassificationOutput
-from gateway.tasks.text_embeddings import TextEmbeddingsOutput
+from gateway.tasks.text_embeddings import Embedded, EmbeddingsInput
 from gateway.tasks.text_to_speech import SpeechOutput
 
 
@@ -18,9 +21,11 @@ def _classify(input: Any) -> TextClassificationOutput:
     return TextClassificationOutput([Label(label="SHORT", score=1 - score), Label(label="LONG", score=score)])
 
 
-def _embed(input: Any) -> TextEmbeddingsOutput:
-    data = [[float(len(text)), float(text.count(" ")), 1.0] for text in input.text]
-    return TextEmbeddingsOutput(shape=[len(data), 3], data=data, pooling=input.pooling)
+def _embed(input: EmbeddingsInput) -> Any:
+    texts = [text for passages in input.passages() for text in passages.texts]
+    data = np.array([[len(text), text.count(" "), 1] for text in texts], dtype=np.float32)
+    words = sum(len(text.split()) for text in texts)
+    return input.answer(Embedded(data=data, pooling=input.how() or "mean", usage=Usage(prompt_tokens=words)))
 
 
 def _transcribe(input: Any) -> Transcript:

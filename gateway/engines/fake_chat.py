@@ -40,11 +40,12 @@ class Engine(StreamEngine):
         self._inside[id] = (words, position, budget)
         text = words[position - 1] if position <= len(words) else ""
         if position < min(len(words), budget):
-            return Piece(text=text + " ")
+            return Piece(text=text + " ", usage=Usage(len(words), position))
         del self._inside[id]
         reason = "stop" if position >= len(words) else "length"
         return Piece(text=text, finish_reason=reason, usage=Usage(len(words), min(position, max(len(words), 1))))
 
-    def drop(self, id: int) -> None:
-        """Forget the stream."""
-        self._inside.pop(id, None)
+    def drop(self, id: int) -> Usage | None:
+        """Forget the stream; the words until now."""
+        words, position, _ = self._inside.pop(id, ([], 0, 0))
+        return Usage(len(words), position)

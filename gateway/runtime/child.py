@@ -16,12 +16,12 @@ import structlog
 
 from gateway import logs
 from gateway.config import ModelSpec
-from gateway.engines import preload
+from gateway.engines import automatic, preload
 from gateway.engines.base import Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
 from gateway.runtime import messages
 from gateway.runtime.loops import BatchLoop, StreamLoop
-from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed
+from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed, Stop
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
@@ -70,6 +70,10 @@ class Pipe:
         except queue.Empty:
             return None
 
+    def stop(self) -> None:
+        """Have the next message be the order to stop, from any thread."""
+        self._arrived.put(Stop())
+
     def send(self, message: messages.Message) -> None:
         """Send one message; the process ends if nobody is there to take it."""
         try:
@@ -98,17 +102,20 @@ class Child:
             self._pipe.send(LoadFailed(_first_line(error)))
             return
         self._pipe.send(loaded)
+        engine.watch(self._pipe.stop)
         if isinstance(engine, StreamEngine):
             StreamLoop(self._pipe, engine, task).run()
         else:
             BatchLoop(self._pipe, engine, task).run()
+        engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
         seconds = {"process": max(0.0, time.time() - self._born_at)}
         started = time.monotonic()
         spec = ModelSpec.model_validate(message.spec)
         task = TASKS.get(spec.task, spec.shape)
-        cls = engine_class(spec.engine)
+        name = automatic.engine_name(spec)
+        cls = engine_class(name)
         imported = time.monotonic()
         engine = cls(spec, task, Path(message.files))
         weights = time.monotonic()
@@ -116,7 +123,8 @@ class Child:
         if message.canary:
             _answer_canary(engine, task)
             seconds["canary"] = time.monotonic() - weights
-        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds)
+        served_by = engine.description or f"{name} on {engine.device}"
+        return engine, task, Loaded(isinstance(engine, StreamEngine), engine.device, seconds, name, served_by)
 
 
 def _first_line(error: BaseException) -> str:

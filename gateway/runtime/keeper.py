@@ -14,11 +14,12 @@ import structlog
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, InferenceFailed, ModelUnavailable, RequestTimeout, WorkerLost
 from gateway.runtime import messages
-from gateway.runtime.messages import Drop, FromWorker, Loaded, Pieces, Results, Run
+from gateway.runtime.messages import Drop, FromWorker, Loaded, Pieces, Results, Run, Spent
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.queue import BatchQueue, Budget
 from gateway.runtime.request import Request
 from gateway.runtime.worker import OFF_LOOP_BYTES, Nursery, Worker
+from gateway.tasks import Answer, Piece
 
 State = Literal["unloaded", "loading", "ready", "failed"]
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.25, 30.0
@@ -30,6 +31,9 @@ class Weights(Protocol):
 
     def path(self, spec: ModelSpec) -> Path:
         """The folder or file to load; raises `ModelUnavailable` that says what to run."""
+
+    def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row with its adapters as folders on this machine; raises as `path` does."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,15 @@ class Keeper:
         """Something may have changed: a request came, a batch ended, the worker died."""
         self._wake.set()
 
+    @property
+    def room(self) -> int:
+        """How many more requests would be taken in at once; an idle replica takes one, and loads for it."""
+        if self.state != "ready":
+            return 1 if self.state == "unloaded" and not self.inside else 0
+        if self._streams:
+            return self.spec.max_streams - len(self.inside)
+        return 0 if self._busy else self.spec.max_batch_items
+
     async def run(self) -> None:
         """Keep the replica until cancelled; then end its worker."""
         try:
@@ -102,6 +115,8 @@ class Keeper:
         try:
             try:
                 files = await asyncio.to_thread(self._means.weights.path, self.spec) if self.spec.source else Path()
+                if self.spec.loras:
+                    worker.spec = await asyncio.to_thread(self._means.weights.resolved, self.spec)
             except GatewayError as error:
                 await self._load_failed(error, delay_s=5.0 if self.spec.preload else 0.0)
                 return
@@ -136,7 +151,7 @@ class Keeper:
         for part, seconds in loaded.seconds.items():
             metrics.load_seconds.labels(name, part).set(seconds)
         rounded = {part: round(seconds, 3) for part, seconds in loaded.seconds.items()}
-        log.info("model loaded", model=name, worker=pid, device=loaded.device, seconds=rounded)
+        log.info("model loaded", model=name, worker=pid, served_by=loaded.served_by, seconds=rounded)
 
     async def _serve(self, worker: Worker) -> None:
         """Feed the worker until it is lost; a silent one is killed once its limit is over."""
@@ -188,8 +203,10 @@ class Keeper:
         self._counts[0].set(len(self.inside))
 
     def _receive(self, message: FromWorker) -> None:
+        """Hand on what the worker made. Its tokens count, whether or not their caller is still there."""
         if isinstance(message, Results):
             for result in message.results:
+                self._meter(result.answer)
                 self._finish(result)
             if message.idle:
                 self._busy = False
@@ -198,6 +215,8 @@ class Keeper:
             self.wake()
         elif isinstance(message, Pieces):
             for id, piece in message.pieces:
+                if piece.is_last:
+                    self._meter(piece)
                 request = self.inside.get(id)
                 if request is None:
                     continue
@@ -207,6 +226,12 @@ class Keeper:
                     self._failures = 0
                     self._note_inside()
                     self.wake()
+        elif isinstance(message, Spent):
+            self._meter(message)
+
+    def _meter(self, source: Answer | Piece | Spent | None) -> None:
+        if source is not None and source.usage is not None:
+            self._means.metrics.count_tokens(self.spec.name, source.usage)
 
     def _finish(self, result: messages.Result) -> None:
         request = self.inside.pop(result.id, None)

@@ -12,8 +12,8 @@ import structlog
 from gateway.engines.base import Engine, StreamEngine
 from gateway.errors import GatewayError, InferenceFailed
 from gateway.runtime import messages
-from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Result, Results, Run, Stop
-from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput
+from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Result, Results, Run, Spent, Stop
+from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput, Usage
 
 BEAT_S = 0.5
 log = structlog.get_logger("gateway.worker")
@@ -128,7 +128,7 @@ class StreamLoop:
                     case Run(jobs):
                         self._admit(jobs)
                     case Drop(id):
-                        self._drop(id)
+                        self._leave(id)
                     case Stop():
                         stopping = True
                 message = self._pipe.receive(wait=False)
@@ -150,10 +150,17 @@ class StreamLoop:
         if failed:
             self._pipe.send(Results(failed))
 
-    def _drop(self, job_id: int) -> None:
-        if self._inside.pop(job_id, None) is not None:
-            self._collected.pop(job_id, None)
-            self._engine.drop(job_id)
+    def _leave(self, job_id: int) -> None:
+        """The caller has left: what was made for it until now is counted all the same."""
+        usage = self._drop(job_id)
+        if usage is not None:
+            self._pipe.send(Spent(usage))
+
+    def _drop(self, job_id: int) -> Usage | None:
+        if self._inside.pop(job_id, None) is None:
+            return None
+        self._collected.pop(job_id, None)
+        return self._engine.drop(job_id)
 
     def _step(self) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import GatewayError, InferenceFailed, revive
-from gateway.tasks import Answer, Piece
+from gateway.tasks import Answer, Piece, Usage
 
 MAX_FRAME_BYTES = 1 << 30
 _PREFIX_BYTES = 4
@@ -58,29 +58,38 @@ class Stop(Message):
 
 
 class Loaded(Message):
-    """Worker → gateway: ready; how it runs and where the seconds of loading went."""
+    """Worker → gateway: ready; how it runs and where the seconds of loading went.
+
+    `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers.
+    """
 
     streams: bool
     device: str
     seconds: dict[str, float]
+    engine: str = ""
+    served_by: str = ""
 
 
 class Failure(msgspec.Struct, array_like=True):
-    """A failure as data: the name of a `GatewayError` and its detail."""
+    """A failure as data: the name of a `GatewayError`, its detail, and what it says of sending again."""
 
     kind: str
     detail: str
+    should_retry: bool | None = None
+    retry_after_s: float | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What may be told of `error`: a `GatewayError` says itself, anything else is `InferenceFailed`."""
         if isinstance(error, GatewayError):
-            return cls(type(error).__name__, error.detail)
-        return cls(InferenceFailed.__name__, InferenceFailed.default)
+            return cls(type(error).__name__, error.detail, error.should_retry, error.retry_after_s)
+        return cls(InferenceFailed.__name__, InferenceFailed.default, InferenceFailed.should_retry)
 
     def error(self) -> GatewayError:
         """The error to raise on this side of the pipe."""
-        return revive(self.kind, self.detail)
+        error = revive(self.kind, self.detail)
+        error.should_retry, error.retry_after_s = self.should_retry, self.retry_after_s
+        return error
 
 
 class LoadFailed(Message):
@@ -110,12 +119,18 @@ class Pieces(Message):
     pieces: list[tuple[int, Piece]]
 
 
+class Spent(Message):
+    """Worker → gateway: what a dropped request had cost."""
+
+    usage: Usage
+
+
 class Beat(Message):
     """Worker → gateway: a step ended without news; the worker is alive."""
 
 
 ToWorker = Load | Run | Drop | Stop
-FromWorker = Loaded | LoadFailed | Results | Pieces | Beat
+FromWorker = Loaded | LoadFailed | Results | Pieces | Spent | Beat
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

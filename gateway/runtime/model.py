@@ -60,31 +60,29 @@ class Model:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None) -> Answer:
+    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True) -> Answer:
         """The answer to `input`, in the form of `task`, another shape of the model's task, if it is given.
 
-        Raises `GatewayError`; being cancelled withdraws the request.
+        Raises `GatewayError`, `Overloaded` also if the request would have to wait and `waits` is false; being
+        cancelled withdraws the request.
         """
-        request = await self._submit(input, origin, task, stream=False)
+        request = await self._submit(input, origin, task, stream=False, waits=waits)
         try:
             async with asyncio.timeout_at(request.deadline):
-                answer = await request.answer
+                return await request.answer
         except TimeoutError:
             raise RequestTimeout from None
         finally:
             self._withdraw(request)
-        if answer.usage is not None:
-            self._means.metrics.count_tokens(self.spec.name, answer.usage)
-        return answer
 
-    async def stream(self, input: TaskInput, origin: Origin, task: Task | None = None) -> AsyncGenerator[Piece, None]:
-        """The pieces of the answer, to the one that `is_last`. Raises `GatewayError`, also before the first."""
-        request = await self._submit(input, origin, task, stream=True)
+    async def stream(
+        self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True
+    ) -> AsyncGenerator[Piece, None]:
+        """The pieces of the answer, to the one that `is_last`. Raises as `infer` does, also before the first."""
+        request = await self._submit(input, origin, task, stream=True, waits=waits)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
-                if piece.usage is not None:
-                    self._means.metrics.count_tokens(self.spec.name, piece.usage)
                 yield piece
                 if piece.is_last:
                     return
@@ -110,12 +108,16 @@ class Model:
             "replicas": self.spec.replicas,
             "loaded": sum(keeper.state == "ready" for keeper in self._keepers),
             "device": loaded.device if loaded is not None else None,
+            "engine": loaded.engine if loaded is not None else None,
+            "served_by": loaded.served_by if loaded is not None else None,
             "waiting": len(self._queue),
             "running": sum(len(keeper.inside) for keeper in self._keepers),
             "reason": self._fault.detail if self._fault is not None and self.state == "failed" else None,
         }
 
-    async def _submit(self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool) -> Request:
+    async def _submit(
+        self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool, waits: bool
+    ) -> Request:
         self._refuse_if_unable()
         values, extent = input.model_dump(exclude_unset=True), input.extent()
         small = extent.rows * extent.length < _SURELY_SMALL
@@ -127,6 +129,8 @@ class Model:
         )
         request = Request(job, extent, loop.time() + self.spec.timeout_s)
         self._refuse_if_unable()
+        if not waits and len(self._queue) >= sum(keeper.room for keeper in self._keepers):
+            raise Overloaded
         self._queue.submit(request)
         self._open.add(request)
         self._empty.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -22,12 +22,14 @@ JSON = "application/json"
 class Origin:
     """Where a request comes from; the caller's words have no part in it but `model`, the name that was asked for.
 
-    `account` separates callers who must not learn of each other, such as in a cache of prompts.
+    `account` separates callers who must not learn of each other, such as in a cache of prompts. `affinity` is the
+    caller's name for a conversation whose requests gain from meeting the same replica; no worker is told of it.
     """
 
     request_id: str = ""
     account: str = ""
     model: str = ""
+    affinity: str = ""
 
 
 class TaskInput(BaseModel):
@@ -97,11 +99,11 @@ class Task:
 
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine's answer to an input into one output, for callers that do not
-    stream.
-    `takes_forms` says that a body may be multipart/form-data.
-    With `takes_query`, what a body does not say is taken from the query parameters: a raw body says nothing else.
-    `is_live` says that the form is spoken over WebSocket alone, `streams_media` that its media is sent while it is
-    being made; the first piece of it says in `extra` which `media_type` it has.
+    stream. `takes_forms` says that a body may be multipart/form-data. `variants` are other forms that the same models
+    are also asked in, by the key that only their requests have. With `takes_query`, what a body does not say is taken
+    from the query parameters: a raw body says nothing else. `is_live` says that the form is spoken over WebSocket
+    alone, `streams_media` that its media is sent while it is being made; the first piece of it says in `extra` which
+    `media_type` it has.
     """
 
     name: str
@@ -118,6 +120,13 @@ class Task:
     takes_query: bool = False
     is_live: bool = False
     streams_media: bool = False
+    variants: Mapping[str, Task] = field(default_factory=dict)
+
+    def form_of(self, data: Any) -> Task:
+        """This form, or the variant of it that a request of `data`, decoded JSON, is in."""
+        if not isinstance(data, dict):
+            return self
+        return next((form for key, form in self.variants.items() if data.get(key) is not None), self)
 
     def parse(self, data: Any, query: Mapping[str, Any] | None = None) -> TaskInput:
         """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`.

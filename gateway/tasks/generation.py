@@ -83,7 +83,7 @@ class GenerationInput(Protocol):
 
 @dataclass(slots=True)
 class FinishedCall:
-    """A tool call of an answer; `arguments` is the JSON of one object."""
+    """A tool call of an answer; `arguments` is the JSON of one object, or its beginning if it was cut short."""
 
     id: str
     name: str

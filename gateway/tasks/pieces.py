@@ -26,11 +26,12 @@ class TokenCounts(TypedDict):
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one answer, by the model's own tokenizer."""
+    """Tokens of one answer, by the model's own tokenizer; reasoning is part of the completion."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def as_dict(self) -> TokenCounts:
         """As a caller sees it."""
@@ -49,7 +50,8 @@ Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
 class ToolCallDelta:
     """An increment of the tool call at `index` of its choice.
 
-    The first of a call has its `id` and `name`; the `arguments` of all, joined, are one JSON object.
+    The first of a call has its `id` and `name`; the `arguments` of all, joined, are one JSON object, or the beginning
+    of one where the answer was cut short or the model wrote something else.
     """
 
     index: int
@@ -72,7 +74,8 @@ class Piece:
     """One increment of a streamed answer.
 
     A piece with a `finish_reason` is the last of its choice, `index`; unless `more` choices go on, it is also the
-    last of the answer and has the whole `usage`. `stop` is the string that ended a choice, if one did.
+    last of the answer and has the whole `usage`; earlier ones have the counts so far, where an engine knows them.
+    `stop` is the string that ended a choice, if one did.
     """
 
     text: str = ""
@@ -103,5 +106,5 @@ class Piece:
         self.text += later.text
         self.reasoning += later.reasoning
         self.logprobs += later.logprobs
-        self.finish_reason, self.usage, self.stop = later.finish_reason, later.usage, later.stop
+        self.finish_reason, self.usage, self.stop = later.finish_reason, later.usage or self.usage, later.stop
         return True

@@ -46,6 +46,8 @@ def forms(**required: str) -> Callable[[dict[str, Any]], None]:
 def input_schema(task: Task) -> dict[str, Any]:
     """What a request may be: a JSON object or, for a task that takes media, its bytes."""
     schema = _schema(task.input, "validation")
+    if task.variants:
+        schema["oneOf"] += [{"title": key.title(), **input_schema(form)} for key, form in task.variants.items()]
     if task.media_field is None:
         return schema
     return {"oneOf": [{"type": "string", "format": "binary"}, schema]}
@@ -56,10 +58,12 @@ def output_schema(task: Task) -> dict[str, Any]:
     schema = _schema(task.output, "serialization")
     if schema.get("format") == "binary":
         return schema
-    schema["contentType"] = JSON
-    if task.collect is None or "stream" not in task.input.model_fields:
-        return schema
-    return {"oneOf": [schema, _EVENTS]}
+    forms = [schema, *(_schema(form.output, "serialization") for form in task.variants.values())]
+    for form in forms:
+        form["contentType"] = JSON
+    if task.collect is not None and "stream" in task.input.model_fields:
+        forms.append(_EVENTS)
+    return {"oneOf": forms} if len(forms) > 1 else schema
 
 
 class _Plain(GenerateJsonSchema):

@@ -112,8 +112,17 @@ class TextGenerationOutput(BaseModel):
 
 
 def flat_calls(calls: Sequence[FinishedCall]) -> list[FlatCall]:
-    """The calls with their arguments as objects."""
-    return [FlatCall(name=call.name, arguments=orjson.loads(call.arguments or "{}")) for call in calls]
+    """The calls with their arguments as objects; one whose arguments were cut short is left out."""
+    found = ((call.name, _object(call.arguments)) for call in calls)
+    return [FlatCall(name=name, arguments=arguments) for name, arguments in found if arguments is not None]
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def collect(pieces: Sequence[Piece], input: TextGenerationInput) -> TextGenerationOutput:

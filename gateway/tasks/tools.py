@@ -15,13 +15,17 @@ Mode = Literal["none", "auto", "required"]
 
 
 class Tool(BaseModel):
-    """A function: flat, or in OpenAI's form. `parameters` is the JSON Schema of its one argument, an object."""
+    """A function: flat, or in OpenAI's form. `parameters` is the JSON Schema of its one argument, an object.
+
+    `strict` asks for arguments of that schema even where the model is free to call or not.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: Annotated[Text, Field(min_length=1, max_length=256)]
     description: Text = ""
     parameters: BoundedSchema = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool = False
 
     @model_validator(mode="before")
     @classmethod

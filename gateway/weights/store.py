@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config import ModelSpec
+from gateway.weights.adapters import adapter_rows, with_local_adapters
 from gateway.weights.content import discard, files_below, pin_of, pins_of, size_below, size_of
 from gateway.weights.errors import PullFailed, WeightsMissing, WeightsRefused
 from gateway.weights.guard import Guard
@@ -53,12 +54,19 @@ class Store:
             Guard(spec, self._pinned).local(source)
         return found
 
+    def resolved(self, spec: ModelSpec) -> ModelSpec:
+        """The row with its LoRA adapters where they are on this machine; raises as `path` does for each."""
+        return with_local_adapters(spec, self)
+
     def pull(self, spec: ModelSpec, progress: Progress) -> Path:
-        """Make sure the weights are here and intact, and return what `path` returns.
+        """Make sure the weights and adapters are here and intact, and return what `path` returns.
 
         Waits while another process pulls the same, then uses its work. Raises `PullFailed`, `WeightsRefused`,
         and `ConfigError` for a source that cannot be read.
         """
+        for row in adapter_rows(spec):
+            self.pull(row, progress)
+        self.resolved(spec)
         self._ensure(spec, progress, trust=False)
         return self.path(spec)
 
@@ -78,6 +86,9 @@ class Store:
 
     def verify(self, spec: ModelSpec) -> list[str]:
         """Read every byte and say what is wrong, as sentences; empty means intact."""
+        return [f"{row.name}: {fault}" for row in adapter_rows(spec) for fault in self.verify(row)] + self._verify(spec)
+
+    def _verify(self, spec: ModelSpec) -> list[str]:
         if spec.source is None:
             return []
         source = parse_source(spec.source)
@@ -87,10 +98,11 @@ class Store:
         return [_missing(spec)] if recorded is None else self._faults(self._shelf.folder(spec), recorded)
 
     def remove(self, spec: ModelSpec) -> int:
-        """Delete the snapshot and what an unfinished pull left; the bytes freed (0 for `file:` sources)."""
+        """Delete the snapshots and what unfinished pulls left; the bytes freed (0 for `file:` sources)."""
+        adapters = sum(self.remove(row) for row in adapter_rows(spec))
         if spec.source is None or isinstance(parse_source(spec.source), LocalSource):
-            return 0
-        return self._shelf.drop(spec)
+            return adapters
+        return adapters + self._shelf.drop(spec)
 
     def size_bytes(self, spec: ModelSpec) -> int | None:
         """What the weights take on disk, or will take if that is pinned; None if unknown."""

@@ -19,7 +19,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gateway.errors import GatewayError
-from scripts.benchmarks import chat, cold_start, embeddings, encoders, infinity, large_bodies, machine, overhead, speech
+from scripts.benchmarks import (
+    chat,
+    chat_forms,
+    cold_start,
+    embeddings,
+    encoders,
+    infinity,
+    large_bodies,
+    machine,
+    overhead,
+    speech,
+)
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.load import Refused
 from scripts.benchmarks.references.peer import PeerFailed
@@ -35,6 +46,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "encoders": encoders.run,
     "infinity": infinity.run,
     "chat": chat.run,
+    "chat-forms": chat_forms.run,
     "speech": speech.run,
     "cold-start": cold_start.run,
 }

@@ -46,6 +46,7 @@ def rows(folder: Path) -> list[ModelSpec]:
     return [
         row("classify", classify, "fake", aliases=["@cf/test/alias"]),
         row("embed", "text-embeddings", "fake"),
+        row("embed-cut", "text-embeddings", "fake", shape="embeddinggemma"),
         row("listen", listen, "fake", shape="whisper"),
         row("listen-turbo", listen, "fake", shape="whisper-large-v3-turbo"),
         row("listen-nova", listen, "fake", shape="nova-3"),
@@ -55,6 +56,10 @@ def rows(folder: Path) -> list[ModelSpec]:
         row("draw", "text-to-image", "fake", shape="stable-diffusion"),
         row("draw-flux-2", "text-to-image", "fake", shape="flux-2"),
         row("chat", generate, "fake_chat", context_window=512),
+        row("say", generate, f"{FIXTURES}.scripted:Engine", max_streams=2),
+        row("say-chat", generate, f"{FIXTURES}.scripted:Engine", shape="chat-completion"),
+        row("say-native", generate, f"{FIXTURES}.scripted:Engine", shape="chat-completion-native"),
+        row("say-oss", generate, f"{FIXTURES}.scripted:Engine", shape="gpt-oss", aliases=["@cf/test/oss-alias"]),
         row("count", generate, f"{FIXTURES}.counts:Engine", max_streams=1, options={"notes": str(folder / "count")}),
         row("flood", generate, f"{FIXTURES}.counts:Engine", options={"notes": str(folder / "flood")}),
         row("fragile", generate, f"{FIXTURES}.counts:Engine"),

@@ -29,7 +29,16 @@ EVERY_TASK = pytest.mark.parametrize("task", list(TASKS), ids=lambda task: f"{ta
 # Of JSON Schema's words, those that the tasks use; `contentType` and `binary` are the live catalogue's own.
 WORDS = {"type", "properties", "items", "required", "enum", "const", "default", "title", "description", "format"}
 WORDS |= {"oneOf", "anyOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"}
-WORDS |= {"minItems", "maxItems", "additionalProperties", "contentType", "contentEncoding", "pattern", "prefixItems"}
+WORDS |= {
+    "minItems",
+    "maxItems",
+    "maxProperties",
+    "additionalProperties",
+    "contentType",
+    "contentEncoding",
+    "pattern",
+    "prefixItems",
+}
 
 
 def inside(schema: Any) -> Iterator[dict[str, Any]]:
@@ -98,6 +107,20 @@ async def test_the_canary_fits_and_its_json_is_parsed(task: Task) -> None:
         (("text-generation", None), {"prompt": "x", "max_tokens": 1.5}, False),
         (("text-generation", None), {"prompt": "x", "frequency_penalty": -2.1}, False),
         (("text-generation", None), {"messages": [{"content": "x"}]}, False),
+        (("text-generation", "chat-completion"), {"prompt": "x", "stop": ["a"], "logit_bias": {"5": 1}}, True),
+        (("text-generation", "chat-completion"), {"prompt": "x", "stop": "a", "chat_template_kwargs": {"a": 1}}, True),
+        (("text-generation", "chat-completion"), {"prompt": "x", "n": 9}, False),
+        (("text-generation", "chat-completion"), {"prompt": "x", "stop": ["a"] * 5}, False),
+        (("text-generation", "chat-completion"), {"prompt": "x", "logit_bias": {"5": 101}}, False),
+        (("text-generation", "chat-completion"), {"prompt": "x", "top_logprobs": 21, "logprobs": True}, False),
+        (("text-generation", "chat-completion"), {"n": 1}, False),
+        (("text-generation", "chat-completion-native"), {"prompt": "x", "top_k": 51}, False),
+        (("text-generation", "responses"), {"input": "x", "metadata": {"a": "b"}}, True),
+        (("text-generation", "responses"), {"input": [{"role": "user", "content": "x"}]}, True),
+        (("text-generation", "responses"), {"input": ""}, False),
+        (("text-generation", "responses"), {"input": "x", "truncation": "middle"}, False),
+        (("text-embeddings", "openai"), {"input": ["a", "b"], "encoding_format": "base64"}, True),
+        (("text-embeddings", "openai"), {"input": [1, 2]}, False),
         (("automatic-speech-recognition", "whisper"), {"audio": [0, 255]}, True),
         (("automatic-speech-recognition", "whisper"), {"audio": [256]}, False),
         (("automatic-speech-recognition", "whisper"), {"audio": "AAAA"}, False),
@@ -124,6 +147,12 @@ async def test_the_schema_and_the_gateway_agree(task: tuple[str, str | None], bo
         ("classify", {"text": "x"}),
         ("embed", {"text": ["x", "y"], "pooling": "cls"}),
         ("chat", {"prompt": "one two"}),
+        ("say-chat", {"messages": [{"role": "user", "content": '[{"reasoning": "hm"}, {"call": ["f", {}]}]'}]}),
+        ("say-chat", {"prompt": '[{"say": ["a", -1.0]}]', "logprobs": True, "top_logprobs": 1}),
+        ("say-native", {"prompt": "one two"}),
+        ("say-native", {"messages": [{"role": "user", "content": "one two"}]}),
+        ("say-oss", {"prompt": "one two"}),
+        ("say-oss", {"input": '[{"reasoning": "hm"}, {"text": "a"}]'}),
         ("listen", {"audio": [1, 2]}),
         ("listen-turbo", {"audio": "AAAA"}),
         ("speak", {"prompt": "x"}),
@@ -133,6 +162,13 @@ async def test_real_answers_fit(served: Served, name: str, body: dict[str, Any])
     schema = await served.http.get(f"{AI}/models/schema", params={"model": f"@cf/test/{name}"})
     answer = await served.run(name, json=body)
     Draft202012Validator(schema.json()["result"]["output"]).validate(answer.json()["result"])
+
+
+async def test_a_model_of_two_requests_describes_both() -> None:
+    schema = input_schema(TASKS.get("text-generation", "gpt-oss"))
+    assert [form["title"] for form in schema["oneOf"]] == ["Prompt", "Messages", "Input"]
+    assert fits(schema, {"input": "x", "instructions": "y"})
+    assert not fits(schema, {"instructions": "y"})
 
 
 async def test_raw_media_is_described_by_its_type(served: Served) -> None:

@@ -146,7 +146,6 @@ ROUTER_FAILURES = [
     ("GET", run_path("classify"), 405, 7001, "GET not supported for requested URI."),
     ("PUT", run_path("classify"), 405, 7001, "PUT not supported for requested URI."),
     ("OPTIONS", run_path("classify"), 405, 7001, "OPTIONS not supported for requested URI."),
-    ("GET", f"/accounts/{ACCOUNT}/ai/v1/models", 404, 7000, "No route for that URI"),
     ("POST", f"/accounts/{ACCOUNT}/ai", 404, 7000, "No route for that URI"),
     ("GET", "/", 404, 7000, "No route for that URI"),
     (

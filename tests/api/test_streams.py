@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.api.exchange import begin
-from gateway.api.streams import NativeStream, text_frame
+from gateway.api.frames import NativeFrames, text_frame
+from gateway.api.streams import EventStream
 from gateway.errors import GatewayError, InferenceFailed, Overloaded
 from gateway.tasks import Piece, Usage
 from tests.api.conftest import Served, close, until
@@ -95,6 +96,24 @@ async def test_leaving_a_stream_frees_its_place(served: Served) -> None:
     assert "drop left\n" in notes(served, "count")
 
 
+async def test_leaving_a_stream_counts_its_tokens(served: Served) -> None:
+    metrics, labels = served.app.state.gateway.metrics.registry, {"model": "@cf/test/say-oss", "kind": "completion"}
+
+    def counted() -> float:
+        return metrics.get_sample_value("gateway_tokens_total", labels) or 0.0
+
+    before, steps = counted(), [{"text": "one"}, {"text": "two"}, {"wait": True}]
+    body = json.dumps({"prompt": json.dumps(steps), "stream": True}).encode()
+    reader, writer = await served.post("say-oss", body)
+    told = b""
+    while b"two" not in told:
+        told += await reader.read(1 << 16)
+    assert counted() == before
+    await close(writer)
+    await until(lambda: counted() > before)
+    assert counted() == before + 2
+
+
 async def test_leaving_before_the_first_piece_leaves_the_queue(served: Served) -> None:
     model = served.model("count")
     first = json.dumps({"prompt": "first", "max_tokens": 10**6, "stream": True}).encode()
@@ -150,7 +169,7 @@ async def test_a_reader_who_takes_nothing_counts_as_gone() -> None:
         if len(sent) == 2:
             await asyncio.Event().wait()
 
-    await NativeStream(pieces(), stall_s=0.01)(*_connection(), send)
+    await EventStream(pieces(), NativeFrames(), stall_s=0.01)(*_connection(), send)
     assert closed.is_set()
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
@@ -166,7 +185,7 @@ async def test_any_error_mid_stream_becomes_a_frame(raised: Exception, code: int
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await NativeStream(pieces(), stall_s=1)(*_connection(), send)
+    await EventStream(pieces(), NativeFrames(), stall_s=1)(*_connection(), send)
     events = frames(b"".join(message.get("body", b"") for message in sent).decode())
     assert json.loads(events[-1])["errors"][0]["code"] == code
     assert not sent[-1].get("more_body", False)
@@ -183,7 +202,7 @@ async def test_an_error_before_the_first_piece_is_raised() -> None:
         sent.append(message)
 
     with pytest.raises(GatewayError):
-        await NativeStream(pieces(), stall_s=1)(*_connection(), send)
+        await EventStream(pieces(), NativeFrames(), stall_s=1)(*_connection(), send)
     assert not sent
 
 

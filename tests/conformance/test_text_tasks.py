@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from cloudflare import AsyncCloudflare, Cloudflare
+from openai import BadRequestError, OpenAI
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -196,3 +197,22 @@ def test_a_long_text_is_cut_if_the_caller_says_so(client: Cloudflare) -> None:
     name = EMBEDDERS["bge-m3"]
     cut = run(client, name, text="a " * 100, truncate_inputs=True)
     assert_close(cut["data"], run(client, name, text="a " * 62)["data"])
+
+
+@pytest.mark.parametrize("like", EMBEDDERS)
+def test_every_embedder_answers_openais_form_with_the_same_vectors(
+    client: Cloudflare, server: Server, like: str
+) -> None:
+    native = np.array(run(client, EMBEDDERS[like], text=TEXTS)["data"])
+    url = f"{server.base_url}/accounts/{ACCOUNT}/ai/v1"
+    with OpenAI(api_key="any", base_url=url, max_retries=0) as openai:
+        found = openai.embeddings.create(model=EMBEDDERS[like], input=TEXTS)
+        assert_close([item.embedding for item in found.data], native)
+        half = native.shape[1] // 2
+        if like == "bge-m3":
+            with pytest.raises(BadRequestError, match="'/dimensions' cannot be chosen"):
+                openai.embeddings.create(model=EMBEDDERS[like], input=TEXTS, dimensions=half)
+            return
+        cut = openai.embeddings.create(model=EMBEDDERS[like], input=TEXTS, dimensions=half)
+    expected = native[:, :half] / np.linalg.norm(native[:, :half], axis=1, keepdims=True)
+    assert_close([item.embedding for item in cut.data], expected)

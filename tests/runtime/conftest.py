@@ -24,6 +24,9 @@ class NoWeights:
     def path(self, spec: ModelSpec) -> Path:
         return Path()
 
+    def resolved(self, spec: ModelSpec) -> ModelSpec:
+        return spec
+
 
 Serve = Callable[..., AbstractAsyncContextManager[Model]]
 

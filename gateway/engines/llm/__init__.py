@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.config import ConfigError, ModelSpec
@@ -12,22 +12,34 @@ from gateway.engines.base import StreamEngine
 from gateway.engines.llm.backend import Backend, TokenModel
 from gateway.engines.llm.local import LocalBackend
 from gateway.engines.llm.options import Options
+from gateway.engines.llm.upstream.options import UpstreamOptions, is_upstream
 from gateway.engines.llm.weights import Weights, find_weights
 from gateway.engines.options import read_options
 from gateway.errors import GatewayError
-from gateway.tasks import Piece, Task
+from gateway.tasks import Piece, Task, Usage
 from gateway.tasks.generation import GenerationInput
 
 logger = logging.getLogger(__name__)
 
 
 class Engine(StreamEngine):
-    """Generates text with the backend that the row names or, left to choose, the fastest one for the weights."""
+    """Generates text with the backend that the row names or, left to choose, the fastest one for the weights.
+
+    A row with `url` or `command` in its options has another server generate it.
+    """
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
-        self._backend: Backend = LocalBackend(_load(spec, read_options(Options, spec), find_weights(spec, files)))
-        self.device = self._backend.device
+        self._backend: Backend = _upstream(spec, files) if is_upstream(spec) else _local(spec, files)
+        self.device, self.description = self._backend.device, self._backend.description
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Call `on_lost` once the server that generates the text is gone."""
+        self._backend.watch(on_lost)
+
+    def close(self) -> None:
+        """End the server that generates the text, if it was started here."""
+        self._backend.close()
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
@@ -37,13 +49,28 @@ class Engine(StreamEngine):
         """Advance every stream; the new text of those that have some."""
         return self._backend.step()
 
-    def drop(self, id: int) -> None:
-        """Cancel a stream."""
-        self._backend.drop(id)
+    def drop(self, id: int) -> Usage | None:
+        """Cancel a stream; what it has cost, if that is known."""
+        return self._backend.drop(id)
 
 
-def _load(spec: ModelSpec, options: Options, weights: Weights) -> TokenModel:
-    """The weights, loaded; `auto` takes OpenVINO where it can and transformers where it cannot."""
+def _upstream(spec: ModelSpec, files: Path) -> Backend:
+    from gateway.engines.llm.upstream.backend import UpstreamBackend
+
+    return UpstreamBackend(spec, read_options(UpstreamOptions, spec), files)
+
+
+def _local(spec: ModelSpec, files: Path) -> Backend:
+    options = read_options(Options, spec)
+    name, model = _load(spec, options, find_weights(spec, files))
+    try:
+        return LocalBackend(model, options, name)
+    except ConfigError as error:
+        raise ConfigError(f"row {spec.name}: {error.detail}") from None
+
+
+def _load(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, TokenModel]:
+    """The library's name and the weights, loaded by it; `auto` takes OpenVINO where it can, transformers elsewhere."""
     obstacle = _obstacle(spec, weights)
     if options.backend == "openvino" or (options.backend == "auto" and obstacle is None):
         if obstacle is not None:
@@ -63,6 +90,8 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     """Why OpenVINO is not for this row, if it is not."""
     if weights.kind == "safetensors":
         return "it reads GGUF and its own form, not safetensors"
+    if spec.loras:
+        return "the row has LoRA adapters, which OpenVINO applies to all streams or none"
     if spec.device.startswith("cuda"):
         return f"device is {spec.device}"
     if importlib.util.find_spec("openvino_genai") is None:
@@ -70,15 +99,15 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     return None
 
 
-def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> TokenModel:
+def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, TokenModel]:
     from gateway.engines.llm.openvino import OpenVinoModel
 
     logger.info("%s: backend openvino for %s weights", spec.name, weights.kind)
-    return OpenVinoModel(spec, options, weights)
+    return "openvino", OpenVinoModel(spec, options, weights)
 
 
-def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> TokenModel:
+def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> tuple[str, TokenModel]:
     from gateway.engines.llm.transformers import TransformersModel
 
     logger.info("%s: backend transformers for %s weights; not openvino: %s", spec.name, weights.kind, reason)
-    return TransformersModel(spec, weights)
+    return "transformers", TransformersModel(spec, weights)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.errors import GatewayError
-from gateway.tasks import Piece
+from gateway.tasks import Piece, Usage
 from gateway.tasks.generation import GenerationInput
 
 
@@ -16,6 +16,13 @@ class Backend(Protocol):
     """Serves requests as text, wherever their tokens come from; the calls are those of `StreamEngine`."""
 
     device: str
+    description: str
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Call `on_lost`, from any thread, once nothing more can be answered."""
+
+    def close(self) -> None:
+        """End what would outlive this process."""
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
@@ -23,14 +30,20 @@ class Backend(Protocol):
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
         """Advance every stream; what they gained."""
 
-    def drop(self, id: int) -> None:
-        """Forget a stream; unknown ids are ignored."""
+    def drop(self, id: int) -> Usage | None:
+        """Forget a stream; what it has cost, if that is known. Unknown ids are ignored."""
 
 
 class Tokenizer(Protocol):
-    """Text to token ids and back, as the weights define it, with the chat template that came with them."""
+    """Text to token ids and back, as the weights define it, with the chat template that came with them.
+
+    `tool_template` is a second template for conversations with tools, and `response_template` transformers' form of
+    saying how the model writes its answers, where there are such.
+    """
 
     template: str | None
+    tool_template: str | None
+    response_template: Mapping[str, Any] | None
     bos_token: str
     eos_token: str
 
@@ -68,7 +81,8 @@ class Advance:
 class TokenModel(Protocol):
     """Weights that continue sequences of tokens, many at once.
 
-    `window` is in tokens; `adapters` are the names of the LoRA adapters that a stream may ask for. A stream leaves
+    `window` is in tokens; `adapters` are the names of the LoRA adapters that a stream may ask for. If it
+    `constrains_special_tokens`, a constraint takes them for the text of their names. A stream leaves
     with an `Advance` that has a finish reason, with an error, or by `drop`.
     """
 
@@ -76,6 +90,7 @@ class TokenModel(Protocol):
     window: int
     tokenizer: Tokenizer
     adapters: Collection[str]
+    constrains_special_tokens: bool
 
     def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
         """Queue one stream: no work is done before `step`. The prompt and its budget fit the window.

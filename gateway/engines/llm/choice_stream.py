@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.detokenize import Detokenizer
-from gateway.engines.llm.output import Reader
+from gateway.engines.llm.prompting import Plan
 from gateway.engines.llm.stops import Stops
 from gateway.tasks import Piece
 from gateway.tasks.pieces import TokenLogprob
 
 
 class ChoiceStream:
-    """The choice at `index` of `request`; `push` the tokens of a step, then `gain` what their text gives."""
+    """The choice at `index` of `request`; `push` the tokens of a step, then `gain` what their text gives.
 
-    def __init__(self, request: int, index: int, tokenizer: Tokenizer, reader: Reader, stop: Sequence[str]) -> None:
+    Special tokens have no text but for the plan's markers, which its reader wants to see. With `special` the names of
+    all of them are text like any other.
+    """
+
+    def __init__(
+        self, request: int, index: int, tokenizer: Tokenizer, plan: Plan, stop: Sequence[str], *, special: bool = False
+    ) -> None:
         self.request = request
         self.index = index
+        self.special = special
         self._tokenizer = tokenizer
-        self._detokenizer = Detokenizer(tokenizer.decode)
-        self._reader = reader
+        self._decode = partial(tokenizer.decode, special=special)
+        self._detokenizer = Detokenizer(self._decode)
+        self._markers = plan.markers
+        self._marked = ""
+        self._reader = plan.reader()
         self._stops = Stops(stop)
 
     def push(self, advance: Advance) -> list[int]:
         """Add the tokens of a step, of which a stop token has no text; the ids whose decoding `gain` wants."""
-        stopped = advance.finish_reason == "stop"
-        return self._detokenizer.push(advance.tokens[:-1] if stopped else advance.tokens)
+        tokens = advance.tokens[:-1] if advance.finish_reason == "stop" else advance.tokens
+        if self._markers:
+            tokens = self._after_markers(tokens)
+        return self._detokenizer.push(tokens)
+
+    def _after_markers(self, tokens: list[int]) -> list[int]:
+        """Those after the last marker. What comes before it is kept as text; few steps have one."""
+        start = 0
+        for at, token in enumerate(tokens):
+            if token in self._markers:
+                (decoded,) = self._decode([self._detokenizer.push(tokens[start:at])])
+                self._marked += self._detokenizer.text(decoded) + self._markers[token]
+                self._detokenizer = Detokenizer(self._decode)
+                start = at + 1
+        return tokens[start:]
 
     def gain(self, advance: Advance, decoded: str) -> Piece | None:
         """What the step gives a caller, if anything; a piece with a finish reason is the last."""
-        text = self._stops.feed(self._detokenizer.text(decoded))
+        text = self._stops.feed(self._marked + self._detokenizer.text(decoded))
+        self._marked = ""
         reason = "stop" if self._stops.found is not None else advance.finish_reason
         if reason is not None and self._stops.found is None:
             text += self._stops.rest()

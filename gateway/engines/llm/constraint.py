@@ -15,9 +15,13 @@ class Literal:
 
 @dataclass(frozen=True)
 class Json:
-    """JSON of a value that `schema` describes (JSON Schema, checked by gateway/tasks/json_schema.py)."""
+    """JSON of a value that `schema` describes (JSON Schema, checked by gateway/tasks/json_schema.py).
+
+    `field` is where the caller wrote it, for the error if it cannot be held to.
+    """
 
     schema: dict[str, Any]
+    field: str = "/response_format/json_schema"
 
 
 @dataclass(frozen=True)
@@ -50,4 +54,13 @@ class Repeated:
     most: int | None = None
 
 
-Constraint = Literal | Json | Until | Sequence | Choice | Repeated
+@dataclass(frozen=True)
+class Triggered:
+    """Any text; but wherever `trigger` occurs in it, it is the beginning of one of `items`."""
+
+    trigger: str
+    items: tuple[Constraint, ...]
+
+
+Constraint = Literal | Json | Until | Sequence | Choice | Repeated | Triggered
+NOTHING = Literal("")

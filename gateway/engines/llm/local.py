@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.engines.llm.backend import Advance, TokenModel
 from gateway.engines.llm.choice_stream import ChoiceStream
 from gateway.engines.llm.context import output_budget
 from gateway.engines.llm.decoding import Decoding
+from gateway.engines.llm.options import Options
 from gateway.engines.llm.prompting import Prompter
 from gateway.engines.llm.sampling import sampling_of
 from gateway.errors import GatewayError, LoraUnsupported
 from gateway.tasks import Piece, Usage
+from gateway.tasks.finetunes import finetune_id
 from gateway.tasks.generation import GenerationInput
 
 
@@ -26,36 +28,47 @@ class _Request:
 
 
 class LocalBackend:
-    """A `Backend` over a `TokenModel`. Each choice of a request is a stream of its own in the model."""
+    """A `Backend` over a `TokenModel`. Each choice of a request is a stream of its own in the model.
 
-    def __init__(self, model: TokenModel) -> None:
+    `name` is that of the library, as operators know it.
+    """
+
+    def __init__(self, model: TokenModel, options: Options | None = None, name: str = "local") -> None:
         self.device = model.device
+        self.description = f"{name} on {model.device}"
         self._model = model
-        self._prompter = Prompter(model.tokenizer)
+        self._prompter = Prompter(model.tokenizer, options)
         self._requests: dict[int, _Request] = {}
         self._choices: dict[int, ChoiceStream] = {}
         self._numbers = itertools.count()
 
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """The weights are in this process and end with it."""
+
+    def close(self) -> None:
+        """Nothing outlives the process."""
+
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `BadInput`, `ContextExceeded` or `LoraUnsupported` before any work."""
         generation = input.generation()
-        if generation.lora is not None and generation.lora not in self._model.adapters:
-            raise LoraUnsupported("'/lora' is not the name of a fine-tune of this model")
+        adapter = self._adapter(generation.lora)
         plan = self._prompter.plan(generation)
         budget = output_budget(len(plan.prompt.tokens), generation, self._model.window)
         decoding = Decoding(
             sampling=sampling_of(generation, budget),
             constraint=plan.constraint,
-            adapter=generation.lora,
+            markers=plan.markers,
+            adapter=adapter,
             salt=input.origin.account,
             logprobs=generation.logprobs,
             logit_bias=generation.logit_bias,
             ignore_eos=generation.ignore_eos,
         )
+        special = plan.constraint is not None and self._model.constrains_special_tokens
         self._requests[id] = _Request(Usage(prompt_tokens=len(plan.prompt.tokens)))
         try:
             for index in range(generation.n):
-                choice = ChoiceStream(id, index, self._model.tokenizer, plan.reader(), generation.stop)
+                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop, special=special)
                 seeded = replace(decoding.sampling, seed=decoding.sampling.seed + index)
                 stream = next(self._numbers)
                 self._model.add(stream, plan.prompt, replace(decoding, sampling=seeded))
@@ -74,18 +87,41 @@ class LocalBackend:
                 pieces += self._fail(stream, advance)
             elif stream in self._choices:
                 advances.append((stream, advance))
-        windows = [self._choices[stream].push(advance) for stream, advance in advances if stream in self._choices]
-        texts = self._model.tokenizer.decode(windows) if windows else []
-        for (stream, advance), text in zip(advances, texts, strict=True):
-            pieces += self._gain(stream, advance, text)
+        advances = [(stream, advance) for stream, advance in advances if stream in self._choices]
+        windows = {stream: self._choices[stream].push(advance) for stream, advance in advances}
+        texts = self._texts(windows)
+        for stream, advance in advances:
+            pieces += self._gain(stream, advance, texts[stream])
         return pieces
 
-    def drop(self, id: int) -> None:
-        """Forget a request and all its streams."""
+    def _texts(self, windows: dict[int, list[int]]) -> dict[int, str]:
+        """The text of each stream's tokens, with special tokens where they are part of it."""
+        texts: dict[int, str] = {}
+        for special in (False, True):
+            streams = [stream for stream in windows if self._choices[stream].special is special]
+            if streams:
+                rows = [windows[stream] for stream in streams]
+                texts |= zip(streams, self._model.tokenizer.decode(rows, special=special), strict=True)
+        return texts
+
+    def drop(self, id: int) -> Usage | None:
+        """Forget a request and all its streams; what it has cost."""
         request = self._requests.pop(id, None)
-        for stream in request.streams if request is not None else ():
+        if request is None:
+            return None
+        for stream in request.streams:
             del self._choices[stream]
             self._model.drop(stream)
+        return request.usage
+
+    def _adapter(self, asked: str | None) -> str | None:
+        """The adapter of that name or id; raises `LoraUnsupported` if there is none."""
+        if asked is None:
+            return None
+        for name in self._model.adapters:
+            if asked in (name, finetune_id(name)):
+                return name
+        raise LoraUnsupported("'/lora' is neither the name nor the id of a fine-tune of this model")
 
     def _fail(self, stream: int, error: GatewayError) -> Iterable[tuple[int, GatewayError]]:
         """A choice that fails fails its request."""
@@ -106,10 +142,13 @@ class LocalBackend:
         piece = choice.gain(advance, text)
         if piece is None:
             return
+        if piece.reasoning and not piece.text:
+            request.usage.reasoning_tokens += len(advance.tokens)
         if piece.finish_reason is not None:
             self._leave(stream, choice, advance)
             piece.more = bool(request.streams)
-            piece.usage = None if piece.more else request.usage
+        # A copy: other choices go on counting, and pieces are only sent after the step.
+        piece.usage = replace(request.usage)
         yield choice.request, piece
 
     def _leave(self, stream: int, choice: ChoiceStream, advance: Advance) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,16 @@ import openvino_genai
 from openvino_genai import GenerationFinishReason, GenerationStatus
 
 from gateway.config import ModelSpec
-from gateway.engines.llm.backend import Advance, Tokenizer
+from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
+from gateway.engines.llm.constraint import Constraint
 from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
+from gateway.engines.llm.ebnf import Unsupported, grammar_of
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.openvino_setup import plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
-from gateway.errors import GatewayError, InferenceFailed, Overloaded
+from gateway.errors import BadInput, GatewayError, InferenceFailed, Overloaded
 
 REASONS = {GenerationFinishReason.STOP: "stop", GenerationFinishReason.LENGTH: "length"}
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ class OpenVinoTokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.template: str | None = tokenizer.get_original_chat_template() or None
+        self.tool_template: str | None = None
+        self.response_template: Mapping[str, Any] | None = None
         self.bos_token: str = tokenizer.get_bos_token()
         self.eos_token: str = tokenizer.get_eos_token()
         pad = tokenizer.get_pad_token_id()
@@ -56,11 +60,14 @@ class OpenVinoModel:
     """A `TokenModel` over one pipeline.
 
     With the same seed a request gives the same tokens again; beside other streams rounding may differ, and with
-    it a close choice; `batch_invariant` makes that rare.
+    it a close choice; `batch_invariant` makes that rare. How much of a prompt was found in the prefix cache the
+    library does not tell, so `cached_tokens` stays 0.
     """
 
     device = "cpu"
     adapters: Collection[str] = ()
+    # Its grammars know the tokens by their names alone.
+    constrains_special_tokens = True
 
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         folder = converted(weights.path) if weights.kind == "gguf" and options.keep_converted else None
@@ -75,25 +82,28 @@ class OpenVinoModel:
         self.window = _uncut(self.tokenizer, room.window)
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
-        self._handles: dict[int, Any] = {}
+        # With each handle, whether its probabilities are wanted.
+        self._handles: dict[int, tuple[Any, bool]] = {}
         self._numbers = itertools.count()
         logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, self.window, room.cache_gib)
 
     def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
-        """Queue one stream; raises `InferenceFailed` if the pipeline refuses it."""
+        """Queue one stream; raises `BadInput` for what OpenVINO cannot do, `InferenceFailed` if it refuses it."""
+        generation = self._generation(decoding)
         ids = openvino.Tensor(np.array([prompt.tokens], dtype=np.int64))
         try:
-            self._handles[id] = self._pipeline.add_request(next(self._numbers), ids, self._generation(decoding))
+            handle = self._pipeline.add_request(next(self._numbers), ids, generation)
         except RuntimeError as error:
             logger.error("the pipeline refused a request", exc_info=error)
             raise InferenceFailed from error
+        self._handles[id] = handle, decoding.logprobs is not None
 
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """One pass of the pipeline over all streams."""
         self._pipeline.step()
         advances: list[tuple[int, Advance | GatewayError]] = []
-        for id, handle in list(self._handles.items()):
-            advance = _read(handle)
+        for id, (handle, reports) in list(self._handles.items()):
+            advance = _read(handle, reports=reports)
             if advance is None:
                 continue
             advances.append((id, advance))
@@ -103,39 +113,67 @@ class OpenVinoModel:
 
     def drop(self, id: int) -> None:
         """Cancel a stream; the next pass frees its blocks, and the last one to leave is given that pass."""
-        handle = self._handles.pop(id, None)
-        if handle is not None:
-            handle.cancel()
+        known = self._handles.pop(id, None)
+        if known is not None:
+            known[0].cancel()
             if not self._handles:
                 self._pipeline.step()
 
     def _generation(self, decoding: Decoding) -> Any:
+        """The library's settings for one stream; raises `BadInput`."""
+        if decoding.logit_bias:
+            raise BadInput("'/logit_bias' is not supported by the engine of this model")
+        if decoding.logprobs:
+            raise BadInput("'/top_logprobs' must be 0: the engine of this model reports the chosen tokens only")
         sampling = decoding.sampling
-        chosen = {}
+        endless = decoding.ignore_eos and decoding.constraint is None
+        chosen: dict[str, Any] = {}
         if not sampling.greedy:
             chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-            chosen |= {"rng_seed": sampling.seed}
+            chosen |= {"rng_seed": _folded(sampling.seed)}
             if sampling.top_k:
                 chosen["top_k"] = sampling.top_k
+        if decoding.constraint is not None:
+            chosen["structured_output_config"] = _structure(decoding.constraint)
         return openvino_genai.GenerationConfig(
             max_new_tokens=sampling.max_tokens,
-            stop_token_ids=self._ends,
+            # What a constraint allows ends; behind its end nothing constrains.
+            stop_token_ids=set() if endless else self._ends,
+            ignore_eos=endless,
             repetition_penalty=sampling.repetition_penalty,
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
+            logprobs=0 if decoding.logprobs is None else 1,
             **chosen,
         )
 
 
-def _read(handle: Any) -> Advance | GatewayError | None:
+def _folded(seed: int) -> int:
+    """The generator takes 32 bits: those beyond change the others, so that no two near seeds are the same."""
+    return (seed ^ (seed >> 32) * 0x9E3779B1) & 0xFFFFFFFF
+
+
+def _structure(constraint: Constraint) -> Any:
+    """The constraint as a grammar; raises `BadInput` naming what it has that cannot be promised."""
+    try:
+        grammar = grammar_of(constraint)
+    except Unsupported as reason:
+        raise BadInput(f"'{reason.field}' cannot be followed by the engine of this model: {reason}") from None
+    return openvino_genai.StructuredOutputConfig(grammar=grammar)
+
+
+def _read(handle: Any, *, reports: bool) -> Advance | GatewayError | None:
     tokens: list[int] = []
+    told: list[TokenReport] = []
     reason = None
     while handle.can_read():
         for output in handle.read().values():
             tokens += output.generated_ids
+            if reports:
+                told += map(TokenReport, output.generated_ids, output.generated_log_probs)
             reason = REASONS.get(output.finish_reason, reason)
     if tokens or reason:
-        return Advance(tokens, reason)
+        return Advance(tokens, reason, reports=told)
     if handle.get_status() == GenerationStatus.IGNORED:
         return Overloaded("the model's memory for keys and values is full")
     return None

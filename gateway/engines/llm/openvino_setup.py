@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from gateway.config import ConfigError, ModelSpec
 from gateway.engines.llm.facts import Facts
 from gateway.engines.llm.options import Options
 
+logger = logging.getLogger(__name__)
 GIB = 1 << 30
 # OpenVINO's CPU plugin stores keys and values as bytes with a scale and a zero point of 4 bytes for each head.
 SCALES_BYTES = 8
@@ -48,14 +50,20 @@ def plan_room(spec: ModelSpec, options: Options, facts: Facts) -> Room:
 def scheduler(spec: ModelSpec, options: Options, room: Room) -> Any:
     """How the pipeline batches.
 
-    Prefix caching is off: the time it saves would tell one account what another has sent.
+    Prompts share work only if the row says `shared`: OpenVINO cannot keep accounts apart, and the time that is
+    saved would tell one what another has sent.
     """
+    if spec.prefix_cache in ("auto", "account"):
+        logger.info(
+            "%s: prefix cache off: OpenVINO cannot keep accounts apart (prefix_cache: shared turns it on for all)",
+            spec.name,
+        )
     settings = openvino_genai.SchedulerConfig()
     settings.cache_size = room.cache_gib
     settings.max_num_seqs = spec.max_streams
     settings.max_num_batched_tokens = max(4096 if options.batch_invariant else 256, spec.max_streams)
     settings.dynamic_split_fuse = True
-    settings.enable_prefix_caching = False
+    settings.enable_prefix_caching = spec.prefix_cache == "shared"
     return settings
 
 

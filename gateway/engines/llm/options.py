@@ -8,16 +8,41 @@ from pydantic import Field
 
 from gateway.config import Frozen
 
+ToolFormatName = Literal[
+    "auto",
+    "deepseek",
+    "deepseek-bare",
+    "declared",
+    "gemma",
+    "glm",
+    "glm-compact",
+    "granite",
+    "harmony",
+    "hermes",
+    "kimi",
+    "llama",
+    "mistral",
+    "mistral-tagged",
+    "pythonic",
+    "qwen-coder",
+]
+ReasoningFormatName = Literal["auto", "none", "think", "mistral", "gemma"]
+
 
 class Options(Frozen):
-    """Settings of the engine. All but `backend` concern OpenVINO.
+    """Settings of the engine. `batch_invariant` and those of memory and conversion concern OpenVINO.
 
     `batch_invariant`: round alike whatever streams run side by side, at about half the throughput.
     `kv_cache_gib`: memory for attention keys and values; default: what `max_streams` full windows need, at most
     a quarter of the machine's. `keep_converted`: keep the converted form of a GGUF beside it for faster starts.
+    `tool_format`, `reasoning_format`: how the model writes calls and reasoning; default: what its chat template
+    shows. `schema_in_prompt`: tell the model the schema that its answer must have.
     """
 
     backend: Literal["auto", "openvino", "transformers"] = "auto"
     batch_invariant: bool = False
-    kv_cache_gib: int | None = Field(None, ge=1)
+    kv_cache_gib: int | None = Field(default=None, ge=1)
     keep_converted: bool = True
+    tool_format: ToolFormatName = "auto"
+    reasoning_format: ReasoningFormatName = "auto"
+    schema_in_prompt: bool = False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from gateway.engines.llm.gains import Gains
+from gateway.engines.llm.tape import Reading, Tape
 from gateway.tasks import Piece
 
 
@@ -30,3 +33,31 @@ class PlainReader:
     def end(self, finish_reason: str) -> Piece:
         """Nothing is ever held back."""
         return Piece(finish_reason=finish_reason)
+
+
+class TapeReader:
+    """Reads with a script, a generator over a tape, that says what it finds to its gains.
+
+    At most `most` calls are given. `begun` is what the answer began with in the prompt.
+    """
+
+    def __init__(
+        self, script: Callable[[Tape, Gains], Reading[None]], most: int | None = None, begun: str = ""
+    ) -> None:
+        self._tape = Tape()
+        self._gains = Gains(most)
+        self._script = script(self._tape, self._gains)
+        self._tape.add(begun)
+        next(self._script, None)
+
+    def feed(self, text: str) -> Piece:
+        """What the new text gives."""
+        self._tape.add(text)
+        next(self._script, None)
+        return self._gains.piece()
+
+    def end(self, finish_reason: str) -> Piece:
+        """What was held back."""
+        self._tape.end(cut=finish_reason == "length")
+        next(self._script, None)
+        return self._gains.last(finish_reason)

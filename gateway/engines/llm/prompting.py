@@ -2,54 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
 
 from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.constraint import Constraint, Json
 from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.dialect import Ask
+from gateway.engines.llm.dialects import choose_dialect
+from gateway.engines.llm.options import Options
 from gateway.engines.llm.output import PlainReader, Reader
 from gateway.engines.llm.template import ChatTemplate
+from gateway.engines.llm.template_traits import Traits, find_traits
+from gateway.engines.llm.template_values import template_values, thinks
+from gateway.engines.llm.tool_prompt import with_tools
+from gateway.engines.llm.turns import turns_of, with_system
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one request is answered: every choice has the same prompt and constraint, and a reader of its own."""
+    """How one request is answered: every choice has the same prompt and constraint, and a reader of its own.
+
+    `markers` are special tokens by their ids, with the text that the reader, and a constraint, know them by.
+    """
 
     prompt: Prompt
     constraint: Constraint | None
     reader: Callable[[], Reader]
+    markers: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A template and what it can do."""
+
+    template: ChatTemplate
+    traits: Traits
 
 
 class Prompter:
     """Plans requests for one model, by the chat template that came with it."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, options: Options | None = None) -> None:
         self._tokenizer = tokenizer
-        self._template: ChatTemplate | None = None
-        if tokenizer.template:
-            self._template = ChatTemplate(
-                tokenizer.template, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token
-            )
+        self._options = options or Options()
+        self._plain = _known(tokenizer, tokenizer.template)
+        self._calling = _known(tokenizer, tokenizer.tool_template) or self._plain
+        shows_tools = self._calling is not None and self._calling.traits.tools
+        chosen = choose_dialect(tokenizer, self._options, shows_tools=shows_tools)
+        self._dialect, self._short_ids = chosen.dialect, chosen.tools.startswith("mistral")
+        self._markers = _special_tokens(tokenizer, chosen.dialect.markers)
+        logger.info("tool calls: %s; reasoning: %s", chosen.tools, chosen.reasoning)
 
     def plan(self, generation: Generation) -> Plan:
         """The plan for one request; raises `BadInput` if the model cannot be asked that."""
-        prompt = Prompt(self._tokens(generation))
-        if not prompt.tokens:
-            raise BadInput("'/prompt' has no tokens")
         schema = generation.format.schema
-        return Plan(prompt, None if schema is None else Json(schema), PlainReader)
+        if generation.raw or self._plain is None or self._calling is None:
+            constraint = None if schema is None else Json(schema)
+            return Plan(self._encode(_raw_text(generation), plain=True), constraint, PlainReader)
+        text = self._render(generation, self._plain, self._calling)
+        ask = Ask.of(generation, text, think=thinks(generation))
+        form = self._dialect.form(ask, self._markers.values())
+        return Plan(self._encode(text + form.begun, plain=False), form.constraint, form.reader, self._markers)
 
-    def _tokens(self, generation: Generation) -> list[int]:
+    def _render(self, generation: Generation, plain: _Known, calling: _Known) -> str:
+        """The conversation as the model's own template writes it, with the tools that may be called."""
         messages = generation.messages or (Message(role="user", content=generation.prompt),)
-        if not generation.raw and self._template is not None:
-            return self._tokenizer.encode(self._template.render(messages), add_special_tokens=False)
-        if not generation.raw and generation.messages:
-            raise BadInput("this model has no chat template for '/messages': send '/prompt', or '/raw' true")
-        text = "\n".join(message.text() for message in messages)
+        _check_pictures(messages)
+        tools = () if generation.tool_choice.mode == "none" else generation.tools
+        calls = bool(tools) or any(message.tool_calls or message.role == "tool" for message in messages)
+        known = calling if calls else plain
+        told = calls and not known.traits.tools
+        # What is told in words has its arguments as objects, whatever the template would want of calls.
+        traits = replace(known.traits, text_arguments=False) if told else known.traits
+        turns = turns_of(messages, traits, short_ids=self._short_ids)
+        if self._options.schema_in_prompt and generation.format.named:
+            turns = with_system(turns, _schema_words(generation.format.schema), traits)
+        if told:
+            turns = with_tools(turns, tools, traits)
+            tools = ()
+        offered = [tool.as_openai() for tool in tools]
+        return known.template.render(turns, offered, template_values(generation, traits))
+
+    def _encode(self, text: str, *, plain: bool) -> Prompt:
+        """The tokens of a prompt; a plain one gets the model's own opening token unless it has it."""
         bos = self._tokenizer.bos_token
         opened = bool(bos) and text.startswith(bos)
-        return self._tokenizer.encode(text, add_special_tokens=not opened)
+        tokens = self._tokenizer.encode(text, add_special_tokens=plain and not opened)
+        if not tokens:
+            raise BadInput("'/prompt' has no tokens")
+        return Prompt(tokens)
+
+
+def _known(tokenizer: Tokenizer, source: str | None) -> _Known | None:
+    if not source:
+        return None
+    template = ChatTemplate(source, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
+    return _Known(template, find_traits(template))
+
+
+def _special_tokens(tokenizer: Tokenizer, markers: tuple[str, ...]) -> dict[int, str]:
+    """Those markers that are single tokens which decoding leaves out, by their ids."""
+    found: dict[int, str] = {}
+    for marker in markers:
+        ids = tokenizer.encode(marker, add_special_tokens=False)
+        if len(ids) == 1 and tokenizer.decode([ids], special=True) == [marker] and tokenizer.decode([ids]) != [marker]:
+            found[ids[0]] = marker
+    return found
+
+
+def _raw_text(generation: Generation) -> str:
+    """The words as they are; raises `BadInput` for what needs a template."""
+    if generation.messages and not generation.raw:
+        raise BadInput("this model has no chat template for '/messages': send '/prompt', or '/raw' true")
+    if generation.tool_choice.mode == "required":
+        reason = "'/raw' is true" if generation.raw else "this model has no chat template"
+        raise BadInput(f"'/tool_choice' cannot be kept: {reason}")
+    return "\n".join(message.text() for message in generation.messages) if generation.messages else generation.prompt
+
+
+def _check_pictures(messages: tuple[Message, ...]) -> None:
+    for index, message in enumerate(messages):
+        if message.pictures():
+            raise BadInput(f"'/messages/{index}/content' has an image, which this model cannot see")
+
+
+def _schema_words(schema: dict[str, Any] | None) -> str:
+    return f"Answer with JSON that this JSON Schema describes:\n{orjson.dumps(schema).decode()}"

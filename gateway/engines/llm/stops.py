@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.engines.llm.marks import find_first, undecided
+
 
 class Stops:
     """One stream's stop strings. Text that may be the beginning of one is held back until it is decided."""
@@ -18,25 +20,16 @@ class Stops:
         if not self._strings or self.found is not None:
             return "" if self.found is not None else text
         self._held += text
-        at, found = min(
-            ((self._held.find(string), string) for string in self._strings if string in self._held),
-            default=(-1, None),
-            key=lambda hit: hit[0],
-        )
-        if found is not None:
-            self.found = found
+        hit = find_first(self._held, 0, self._strings)
+        if hit is not None:
+            at, self.found = hit
             given, self._held = self._held[:at], ""
             return given
-        keep = max(_overlap(self._held, string) for string in self._strings)
-        given, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        certain = undecided(self._held, 0, self._strings)
+        given, self._held = self._held[:certain], self._held[certain:]
         return given
 
     def rest(self) -> str:
         """What was held back, now that nothing follows."""
         given, self._held = self._held, ""
         return given
-
-
-def _overlap(text: str, string: str) -> int:
-    """The length of the longest end of `text` that begins `string`."""
-    return next((n for n in range(min(len(text), len(string) - 1), 0, -1) if string.startswith(text[-n:])), 0)

@@ -47,6 +47,7 @@ class TransformersModel:
     """
 
     adapters: Collection[str] = ()
+    constrains_special_tokens = False
 
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         use_threads(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,10 @@ class TransformersTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        named = tokenizer.chat_template if isinstance(tokenizer.chat_template, dict) else {}
+        self.template: str | None = named.get("default") if named else tokenizer.chat_template or None
+        self.tool_template: str | None = named.get("tool_use")
+        self.response_template: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
         self.bos_token: str = tokenizer.bos_token or ""
         self.eos_token: str = tokenizer.eos_token or ""
 

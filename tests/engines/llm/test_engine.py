@@ -14,7 +14,7 @@ from gateway.config import ConfigError
 from gateway.engines.base import StreamEngine, engine_class
 from gateway.engines.llm import Engine
 from tests import tiny
-from tests.engines.llm.streams import load
+from tests.engines.llm.streams import ask, load
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,9 @@ def test_safetensors_go_to_transformers_and_the_log_says_why(
         ({"options": {"beckend": "auto"}}, "row @local/chat: options.beckend: Extra inputs are not permitted"),
         ({"options": {"kv_cache_gib": 0}}, "row @local/chat: options.kv_cache_gib: Input should be greater"),
         ({"options": {"backend": "openvino"}}, "openvino cannot be used: it reads GGUF and its own form"),
+        ({"options": {"tool_format": "xml"}}, "row @local/chat: options.tool_format: Input should be 'auto'"),
+        ({"options": {"tool_format": "declared"}}, "row @local/chat: options.tool_format: the tokenizer of these"),
+        ({"options": {"reasoning_format": "r1"}}, "row @local/chat: options.reasoning_format: Input should be 'auto'"),
         ({"dtype": "int8"}, "dtype: int8 is not one of float32"),
     ],
 )
@@ -55,6 +58,16 @@ def test_a_row_that_cannot_be_served_names_its_field(tiny_files: Path, fields: d
     with pytest.raises(ConfigError) as caught:
         load(tiny_files, **fields)
     assert message in caught.value.detail
+
+
+def test_a_model_whose_template_knows_no_tools_can_be_asked_all_the_same(tiny_files: Path) -> None:
+    tool = {"name": "now", "description": "The time.", "parameters": {"type": "object", "properties": {}}}
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "now", "arguments": {}}]}
+    asked = [{"role": "user", "content": "When?"}, call, {"role": "tool", "content": "12:00"}]
+    told = ask(load(tiny_files), messages=asked, tools=[tool], max_tokens=3, temperature=0)
+    assert told.usage is not None
+    assert told.usage.completion_tokens == 3
+    assert told.finish_reason == "length"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +11,15 @@ from typing import Any
 import openvino_genai
 import pytest
 
+from gateway.config import ConfigError
 from gateway.engines.llm import Engine
+from gateway.engines.llm.backend import TokenReport
 from gateway.engines.llm.conversion import converted
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.openvino import _uncut
-from gateway.errors import ContextExceeded
+from gateway.engines.llm.sampling import Sampling
+from gateway.errors import BadInput, ContextExceeded
+from tests import tiny_gguf
 from tests.engines.llm.streams import Conversation, Told, ask, load
 
 QUESTION = "What is the capital of France?"
@@ -192,3 +198,85 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(smollm_file: Path, tmp_p
     (tmp_path / ".openvino").touch()
     told = ask(load(tmp_path / "model.gguf", options={"backend": "openvino"}), prompt=QUESTION, temperature=0)
     assert "Paris" in told.text
+
+
+def streamed(engine: Engine, tokens: list[int], decoding: Decoding) -> tuple[int, list[int], list[TokenReport]]:
+    """One stream of tokens, alone: the passes before its first token, its tokens and what is reported of them."""
+    model = engine._backend._model  # type: ignore[attr-defined]
+    model.add(0, Prompt(tokens), decoding)
+    passes, found, reports = 0, [], []
+    while True:
+        advances = model.step()
+        passes += not found
+        for _, advance in advances:
+            found += advance.tokens
+            reports += advance.reports
+            if advance.finish_reason is not None:
+                return passes, found, reports
+
+
+def asked(engine: Engine, text: str) -> list[int]:
+    model = engine._backend._model  # type: ignore[attr-defined]
+    found: list[int] = model.tokenizer.encode(rendered(text), add_special_tokens=False)
+    return found
+
+
+def test_reported_probabilities_are_the_models_own(engine: Engine) -> None:
+    prompt = asked(engine, QUESTION)
+    _, plain, none = streamed(engine, prompt, Decoding(Sampling(5, temperature=0)))
+    _, tokens, reports = streamed(engine, prompt, Decoding(Sampling(5, temperature=0), logprobs=0))
+    assert none == []
+    assert tokens == plain == [report.token for report in reports]
+    assert all(-2 < report.logprob < 0 and report.top == [] for report in reports)
+    # Neither temperature nor a choice among few changes what the model held probable.
+    _, hot, sampled = streamed(engine, prompt, Decoding(Sampling(1, temperature=5, top_k=1), logprobs=0))
+    assert hot == tokens[:1]
+    assert sampled[0].logprob == pytest.approx(reports[0].logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "field"),
+    [
+        (Decoding(Sampling(5), logit_bias={5: 1.0}), "'/logit_bias' is not supported"),
+        (Decoding(Sampling(5), logprobs=2), "'/top_logprobs' must be 0"),
+    ],
+)
+def test_what_openvino_lacks_is_refused_by_name(engine: Engine, decoding: Decoding, field: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        engine._backend._model.add(0, Prompt([5]), decoding)  # type: ignore[attr-defined]
+    assert field in refusal.value.detail
+
+
+def test_a_stream_may_go_on_beyond_its_end(engine: Engine) -> None:
+    prompt = asked(engine, QUESTION)
+    _, ended, _ = streamed(engine, prompt, Decoding(Sampling(60, temperature=0)))
+    _, endless, _ = streamed(engine, prompt, Decoding(Sampling(60, temperature=0), ignore_eos=True))
+    assert len(ended) < 60 == len(endless)
+    assert endless[: len(ended)] == ended
+
+
+def test_seeds_of_more_than_32_bits_are_told_apart(engine: Engine) -> None:
+    prompt = asked(engine, "Tell me a story")
+    seeds = [5, 5 + (1 << 32), 9_999_999_999]
+    told = [streamed(engine, prompt, Decoding(Sampling(16, seed=seed)))[1] for seed in [*seeds, *seeds]]
+    assert told[:3] == told[3:]
+    assert len(set(map(tuple, told))) == 3
+
+
+@pytest.mark.parametrize(("prefix_cache", "again"), [("shared", 1), ("account", 3), ("off", 3)])
+def test_a_prompt_is_computed_again_unless_all_share(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix_cache: str, again: int
+) -> None:
+    caplog.set_level(logging.INFO, "gateway.engines.llm")
+    file = tiny_gguf.chat_gguf(tmp_path / "model.gguf")
+    engine = load(file, options={"backend": "openvino"}, prefix_cache=prefix_cache)
+    told = [streamed(engine, [5, 9, 30, 7] * 160, Decoding(Sampling(4, temperature=0))) for _ in range(2)]
+    assert [passes for passes, *_ in told] == [3, again]
+    assert told[0][1] == told[1][1]
+    assert ("cannot keep accounts apart" in caplog.text) == (prefix_cache == "account")
+
+
+def test_a_row_with_adapters_is_not_for_openvino(tmp_path: Path) -> None:
+    file = tiny_gguf.chat_gguf(tmp_path / "model.gguf")
+    with pytest.raises(ConfigError, match="LoRA adapters, which OpenVINO applies to all streams or none"):
+        load(file, options={"backend": "openvino"}, loras={"tune": "file:/nowhere"})

@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 
 from gateway.engines.llm import template
-from gateway.engines.llm.template import ChatTemplate
+from gateway.engines.llm.template import ChatTemplate, Turn
+from gateway.engines.llm.template_traits import Traits
+from gateway.engines.llm.turns import turns_of
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from tests import tiny
 
+TRAITS = Traits(tools=False, system=True, developer=False, in_parts=False, text_arguments=False, switches=())
 
-def messages(*turns: tuple[str, Any]) -> list[Message]:
-    return [Message.model_validate({"role": role, "content": content}) for role, content in turns]
+
+def messages(*turns: tuple[str, Any]) -> list[Turn]:
+    return turns_of([Message.model_validate({"role": role, "content": content}) for role, content in turns], TRAITS)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +74,18 @@ def test_a_template_that_goes_on_is_stopped(bound: str, value: float, monkeypatc
     endless = ChatTemplate("{% for i in range(90000) %}{% for j in range(90000) %}x{{ j }}{% endfor %}{% endfor %}")
     with pytest.raises(BadInput, match="'/messages' takes the model's chat template too long"):
         endless.render(messages(("user", "a")))
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ 'a' * 10 ** 9 }}", "{{ [1] * 99999999 }}", "{{ 9 ** 99999 }}", "{{ 2 ** 1e9 }}"]
+)
+def test_a_template_cannot_grow_without_bounds_in_one_chunk(source: str) -> None:
+    with pytest.raises(BadInput, match="cannot render '/messages'"):
+        ChatTemplate(source).render(messages(("user", "a")))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"), [("{{ '-' * 3 }}", "---"), ("{{ 2 * 3.5 }}", "7.0"), ("{{ 2 ** 5 }}", "32")]
+)
+def test_small_products_are_what_they_are(source: str, expected: str) -> None:
+    assert ChatTemplate(source).render(messages(("user", "a"))) == expected

@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_text_and_another_another(engine: Engine) -
     [
         ({"prompt": "x" * 95, "max_tokens": 29}, ContextExceeded, "tokens (129) exceeded"),
         ({"prompt": "x" * 200}, ContextExceeded, "tokens (461) exceeded"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, BadInput, "refuses '/messages': no role tool"),
+        ({"messages": [{"role": "critic", "content": "x"}]}, BadInput, "refuses '/messages': no role critic"),
         ({"prompt": "x", "lora": "mine"}, LoraUnsupported, "'/lora'"),
     ],
 )

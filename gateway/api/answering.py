@@ -1,0 +1,70 @@
+"""From a parsed request to its response, streamed or whole; knows no route and no process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request, Response
+
+from gateway.api import compat
+from gateway.api.bodies import LARGE_BYTES, Asked, asked_of, is_json, media_type, off_loop, read_body
+from gateway.api.chat_frames import ChatFrames
+from gateway.api.choosing import Chosen
+from gateway.api.documents import decode_json
+from gateway.api.exchange import exchange_of
+from gateway.api.frames import Frames, NativeFrames
+from gateway.api.response_frames import ResponseFrames
+from gateway.api.run_frames import RunChatFrames, TextFrames
+from gateway.api.state import state_of
+from gateway.api.streams import EventStream, MediaStream, unless_disconnected
+from gateway.errors import BadInput
+from gateway.tasks import Answer, Origin, Task
+
+
+async def read_document(request: Request, limit_bytes: int) -> tuple[Any, int]:
+    """The JSON of a body of at most `limit_bytes`, and its size in bytes; raises `BadInput`."""
+    state = state_of(request)
+    body = await read_body(request.headers, request.receive, min(state.settings.max_body_bytes, limit_bytes))
+    if not is_json(media_type(request.headers), body):
+        raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
+    if len(body) > LARGE_BYTES:
+        return await off_loop(state.parsing, decode_json, body), len(body)
+    return decode_json(body), len(body)
+
+
+async def parsed(request: Request, task: Task, document: Any, size_bytes: int) -> Asked:
+    """What a document of that size asks of a model of `task`; raises `BadInput` or `BadBase64`."""
+    if size_bytes > LARGE_BYTES:
+        return await off_loop(state_of(request).parsing, asked_of, task, document)
+    return asked_of(task, document)
+
+
+def frames_for(asked: Asked, origin: Origin, *, is_openai: bool) -> Frames:
+    """Who writes the stream, by the form of the request and the route that it came by."""
+    writers: dict[str, Callable[[Any, Origin], Frames]] = {
+        "chat-completion": ChatFrames if is_openai else RunChatFrames,
+        "gpt-oss": RunChatFrames,
+        "chat-completion-native": TextFrames if getattr(asked.input, "is_completion", False) else RunChatFrames,
+        "responses": ResponseFrames,
+    }
+    writer = writers.get(asked.form.shape)
+    return NativeFrames() if writer is None else writer(asked.input, origin)
+
+
+async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[[Answer], Response]) -> Response:
+    """The response to `asked`: events if it is to be streamed, else the answer as `whole` wraps it.
+
+    Raises `GatewayError`; `RequestAborted` once the caller has left.
+    """
+    model, origin = chosen.model, chosen.origin
+    if state_of(request).settings.compat == "strict":
+        compat.check(model.spec, asked)
+    form = None if asked.form is model.task else asked.form
+    if asked.form.streams_media:
+        return MediaStream(model.stream(asked.input, origin, form, waits=asked.waits), model.spec.timeout_s)
+    if asked.form.collect is not None and getattr(asked.input, "stream", False):
+        frames = frames_for(asked, origin, is_openai=exchange_of(request.scope).is_openai)
+        return EventStream(model.stream(asked.input, origin, form, waits=asked.waits), frames, model.spec.timeout_s)
+    answering = model.infer(asked.input, origin, form, waits=asked.waits)
+    return whole(await unless_disconnected(answering, request.receive))

@@ -1,0 +1,44 @@
+"""`<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Hermes, Qwen 2.5 and 3, Granite 4, SmolLM3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.engines.llm.constraint import Constraint, Literal, Repeated
+from gateway.engines.llm.constraint import Sequence as InOrder
+from gateway.engines.llm.gains import Gains
+from gateway.engines.llm.tape import Reading, Tape
+from gateway.engines.llm.tool_formats.base import either, give_back, named_object, read_objects, skip_to
+from gateway.tasks.tools import Tool
+
+
+class Hermes:
+    """Each call is an object in JSON between two tags; text may stand around them."""
+
+    opening = "<tool_call>"
+    closing = "</tool_call>"
+    markers = (opening, closing)
+
+    def read(self, tape: Tape, gains: Gains, tools: Sequence[Tool]) -> Reading[None]:
+        """Text up to a tag, a call up to the other, and so on."""
+        mark = yield from tape.until(self.markers, gains.text)
+        while mark:
+            if mark == self.opening:
+                mark = yield from self._read_call(tape, gains)
+            else:
+                mark = yield from tape.until(self.markers, gains.text)
+
+    def _read_call(self, tape: Tape, gains: Gains) -> Reading[str]:
+        """The mark that ended it."""
+        before = gains.calls
+        yield from tape.space()
+        whole = yield from read_objects(tape, gains)
+        if not whole and gains.calls == before:
+            return (yield from give_back(tape, gains, *self.markers))
+        return (yield from skip_to(tape, *self.markers))
+
+    def calls(self, tools: Sequence[Tool], most: int) -> Constraint:
+        """One call to a pair of tags."""
+        options = tuple(named_object(tool) for tool in tools)
+        item = InOrder((Literal("\n"), either(options), Literal(f"\n{self.closing}")))
+        return Repeated(item, f"\n{self.opening}", most)

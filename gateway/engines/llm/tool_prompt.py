@@ -1,0 +1,61 @@
+"""Tells a model of tools whose chat template knows none, in the form of Hermes; knows no template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from gateway.engines.llm.template import Turn
+from gateway.engines.llm.template_traits import Traits
+from gateway.engines.llm.turns import joined, with_system
+from gateway.tasks.tools import Tool
+
+_INSTRUCTIONS = """You can call functions to help the user. These are the functions, each as JSON with a JSON Schema \
+of its arguments:
+<tools>
+{tools}
+</tools>
+To call a function, answer with its name and arguments as JSON between <tool_call> and </tool_call>, like this:
+<tool_call>
+{{"name": "name_of_the_function", "arguments": {{"name_of_the_argument": "value"}}}}
+</tool_call>"""
+
+
+def with_tools(turns: Sequence[Turn], tools: Sequence[Tool], traits: Traits) -> list[Turn]:
+    """The turns with the tools in the system message, and earlier calls and results as text.
+
+    Results are words of the user, those that follow each other in one turn: such templates know no other role for
+    them.
+    """
+    told: list[Turn] = []
+    in_results = False
+    for turn in turns:
+        is_result = turn["role"] == "tool"
+        shown = _result(turn) if is_result else _without_calls(turn)
+        if is_result and in_results:
+            told[-1]["content"] = joined(told[-1]["content"], shown["content"])
+        else:
+            told.append(shown)
+        in_results = is_result
+    if not tools:
+        return told
+    listed = "\n".join(orjson.dumps(tool.as_openai()).decode() for tool in tools)
+    return with_system(told, _INSTRUCTIONS.format(tools=listed), traits)
+
+
+def _result(turn: Turn) -> Turn:
+    content = turn["content"]
+    text = content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+    shown = f"<tool_response>\n{text}\n</tool_response>"
+    return {"role": "user", "content": shown if isinstance(content, str) else [{"type": "text", "text": shown}]}
+
+
+def _without_calls(turn: Turn) -> Turn:
+    calls = [call["function"] for call in turn.get("tool_calls", ())]
+    if not calls:
+        return turn
+    blocks = "\n".join(f"<tool_call>\n{orjson.dumps(call).decode()}\n</tool_call>" for call in calls)
+    return {key: value for key, value in turn.items() if key != "tool_calls"} | {
+        "content": joined(turn["content"], blocks)
+    }

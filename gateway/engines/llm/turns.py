@@ -1,0 +1,120 @@
+"""Brings the messages of a conversation into the form that chat templates are written for; renders nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from gateway.engines.llm.template import Turn
+from gateway.engines.llm.template_traits import Traits
+from gateway.tasks.conversation import Message, ToolCall
+
+# Mistral's templates refuse ids of any other form.
+_SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
+
+
+def turns_of(messages: Sequence[Message], traits: Traits, *, short_ids: bool = False) -> list[Turn]:
+    """One turn for each message.
+
+    The role of developers is that of the system where the template knows no other, and pictures have a place
+    among the parts of their message. Calls without an id, and results without one, are matched in their order;
+    with `short_ids` all ids have nine letters and digits.
+    """
+    ids = _Ids(short_ids)
+    return [_turn(message, traits, ids) for message in messages]
+
+
+def _turn(message: Message, traits: Traits, ids: _Ids) -> Turn:
+    role = {"function": "tool", "developer": "developer" if traits.developer else "system"}.get(
+        message.role, message.role
+    )
+    turn: Turn = {"role": role, "content": _content(message, in_parts=traits.in_parts)}
+    if message.name is not None:
+        turn["name"] = message.name
+    if message.tool_calls:
+        turn["tool_calls"] = [_call(call, traits, ids) for call in message.tool_calls]
+    if role == "tool":
+        turn["tool_call_id"], name = ids.answered(message.tool_call_id)
+        if name:
+            turn.setdefault("name", name)
+    if message.reasoning_content:
+        turn["reasoning_content"] = message.reasoning_content
+        # The name of the same in the templates of gpt-oss, which refuse it beside content.
+        if not (message.tool_calls and turn["content"]):
+            turn["thinking"] = message.reasoning_content
+    return turn
+
+
+def _content(message: Message, *, in_parts: bool) -> Any:
+    """Its text, or its parts if it has pictures or the template wants parts."""
+    if isinstance(message.content, str):
+        return [_part(message.content)] if in_parts else message.content
+    if not in_parts and not message.pictures():
+        return message.text()
+    return [{"type": "image"} if part.image_url else _part(part.text or "") for part in message.content]
+
+
+def _part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _call(call: ToolCall, traits: Traits, ids: _Ids) -> dict[str, Any]:
+    arguments = orjson.dumps(call.arguments).decode() if traits.text_arguments else call.arguments
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": ids.called(call.id, call.name), "type": "function", "function": function}
+
+
+@dataclass(slots=True)
+class _Ids:
+    """The calls of a conversation and which of them have had their results."""
+
+    short: bool
+    names: dict[str, str] = field(default_factory=dict)
+    waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    def called(self, id: str, name: str) -> str:
+        """The id to show for a call."""
+        id = id or f"call{len(self.names):05d}"
+        self.names[id] = name
+        self.waiting[id] = None
+        return self._shown(id)
+
+    def answered(self, id: str | None) -> tuple[str, str]:
+        """The id to show for a result, and the name of the tool that it is of."""
+        id = id or next(iter(self.waiting), "")
+        self.waiting.pop(id, None)
+        return self._shown(id), self.names.get(id, "")
+
+    def _shown(self, id: str) -> str:
+        if not self.short or _SHORT_ID.fullmatch(id):
+            return id
+        return hashlib.sha256(id.encode()).hexdigest()[:9]
+
+
+def with_system(turns: Iterable[Turn], text: str, traits: Traits) -> list[Turn]:
+    """The turns with `text` at the end of the system message; without a role for it, before the first user's words."""
+    told = [dict(turn) for turn in turns]
+    if told and told[0]["role"] in ("system", "developer"):
+        told[0]["content"] = joined(told[0]["content"], text)
+    elif traits.system:
+        told.insert(0, {"role": "system", "content": [_part(text)] if traits.in_parts else text})
+    else:
+        first = next((turn for turn in told if turn["role"] == "user"), None)
+        if first is None:
+            told.insert(0, {"role": "user", "content": [_part(text)] if traits.in_parts else text})
+        else:
+            first["content"] = joined(text, first["content"])
+    return told
+
+
+def joined(one: Any, other: Any) -> Any:
+    """Two contents as one: text with an empty line between, or parts."""
+    if isinstance(one, str) and isinstance(other, str):
+        return f"{one}\n\n{other}" if one and other else one or other
+    return [part for side in (one, other) for part in ([_part(side)] if isinstance(side, str) else side)]

@@ -1,0 +1,84 @@
+"""From what a model gave to the objects of a chat completion, whole or in chunks; knows no route and no framing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.tasks.base import Origin
+from gateway.tasks.chat_objects import (
+    ChoiceObject,
+    LogprobsObject,
+    MessageObject,
+    RivalObject,
+    TokenObject,
+    ToolCallObject,
+)
+from gateway.tasks.generation import Choice, FinishedCall
+from gateway.tasks.pieces import TokenLogprob
+
+LEAST_LOGPROB = -9999.0
+
+
+def head(origin: Origin, kind: str) -> dict[str, Any]:
+    """What every object of one answer begins with."""
+    prefix = "cmpl" if kind.startswith("text_completion") else "chatcmpl"
+    return {
+        "id": f"{prefix}-{origin.request_id.replace('-', '')}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": origin.model,
+    }
+
+
+def call_object(call: FinishedCall) -> ToolCallObject:
+    """A finished call in OpenAI's form."""
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+
+
+def logprobs_object(reports: Sequence[TokenLogprob]) -> LogprobsObject:
+    """What was reported of the tokens, in OpenAI's form."""
+    return {"content": [_token(report) for report in reports], "refusal": None}
+
+
+def _token(report: TokenLogprob) -> TokenObject:
+    rivals = [_rival(token, logprob) for token, logprob in report.top]
+    return {**_rival(report.token, report.logprob), "top_logprobs": rivals}
+
+
+def _rival(token: str, logprob: float) -> RivalObject:
+    known = None if "\ufffd" in token else list(token.encode())
+    return {"token": token, "logprob": max(logprob, LEAST_LOGPROB), "bytes": known}
+
+
+def finish_reason(reason: str, *, calls: bool, legacy: bool) -> str:
+    """The reason as a caller is told it: a turn that ends with calls ends for them."""
+    if reason == "stop" and calls:
+        reason = "tool_calls"
+    return "function_call" if legacy and reason == "tool_calls" else reason
+
+
+def message_object(choice: Choice, *, legacy: bool = False) -> MessageObject:
+    """The message of one choice; `legacy` callers know a single `function_call`."""
+    calls = [call_object(call) for call in choice.tool_calls]
+    message: MessageObject = {"role": "assistant", "content": choice.text}
+    if calls and not choice.text.strip():
+        message["content"] = None
+    if choice.reasoning:
+        message["reasoning_content"] = choice.reasoning
+    if calls and legacy:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def choice_object(choice: Choice, *, logprobs: bool = False, legacy: bool = False) -> ChoiceObject:
+    """One choice of a whole answer."""
+    return {
+        "index": choice.index,
+        "message": message_object(choice, legacy=legacy),
+        "finish_reason": finish_reason(choice.finish_reason, calls=bool(choice.tool_calls), legacy=legacy),
+        "logprobs": logprobs_object(choice.logprobs) if logprobs else None,
+    }

@@ -1,0 +1,106 @@
+"""Every text that a form's constraint allows is read as calls with arguments of the tool's schema, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import validate
+
+from gateway.engines.llm.dialect import Ask, Dialect, Harmony, Marked
+from gateway.engines.llm.reasoning import REASONING_FORMATS
+from gateway.engines.llm.tool_formats import FORMATS
+from gateway.tasks.generation import Choice
+from gateway.tasks.tools import Tool
+from tests.engines.llm.grammar import write
+from tests.engines.llm.reading import read, tool
+
+NESTED = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}}, "required": ["b"]}
+TOOLS = (
+    tool(
+        "get_weather",
+        ["city", "unit"],
+        city={"type": "string"},
+        unit={"type": "string", "enum": ["metric", "imperial"]},
+        days={"type": "integer"},
+        places={"type": "array", "items": {"type": "string"}},
+        where=NESTED,
+    ),
+    tool("find", [], query={"type": "string"}, limit={"type": "integer"}, exact={"type": "boolean"}),
+    tool("now"),
+)
+ANSWER = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
+DIALECTS: dict[str, Dialect] = {
+    "harmony": Harmony(),
+    "think": Marked(REASONING_FORMATS["think"], FORMATS["hermes"]),
+    **{name: Marked(None, form) for name, form in FORMATS.items()},
+}
+
+
+def check_calls(choice: Choice, tools: tuple[Tool, ...]) -> None:
+    schemas = {tool.name: tool.parameters for tool in tools}
+    for call in choice.tool_calls:
+        validate(json.loads(call.arguments), schemas[call.name])
+
+
+def answer(dialect: Dialect, ask: Ask, random: Random) -> Choice:
+    form = dialect.form(ask, ())
+    assert form.constraint is not None
+    return read(form.reader(), write(form.constraint, random))
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=30, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_forced_calls_are_always_calls(name: str, random: Random) -> None:
+    choice = answer(DIALECTS[name], Ask(tools=TOOLS, forced=True), random)
+    assert choice.tool_calls
+    assert (choice.text, choice.finish_reason) == ("", "tool_calls")
+    check_calls(choice, TOOLS)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_one_named_tool_is_called_once(name: str, random: Random) -> None:
+    choice = answer(DIALECTS[name], Ask(tools=TOOLS[1:2], forced=True, most=1), random)
+    assert [call.name for call in choice.tool_calls] == ["find"]
+    check_calls(choice, TOOLS)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=20, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_beside_a_schema_the_answer_is_calls_or_json(name: str, random: Random) -> None:
+    choice = answer(DIALECTS[name], Ask(tools=TOOLS, schema=ANSWER), random)
+    if choice.tool_calls:
+        assert choice.text == ""
+        check_calls(choice, TOOLS)
+    else:
+        validate(json.loads(choice.text), ANSWER)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].opening])
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_strict_tools_are_called_by_their_schema_among_any_text(name: str, random: Random) -> None:
+    strict = tuple(tool.model_copy(update={"strict": True}) for tool in TOOLS)
+    choice = answer(DIALECTS[name], Ask(tools=strict), random)
+    assert choice.tool_calls
+    check_calls(choice, strict)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].opening])
+def test_a_first_marker_that_is_a_special_token_is_written_into_the_prompt(name: str) -> None:
+    opening = FORMATS[name].opening
+    form = DIALECTS[name].form(Ask(tools=TOOLS, forced=True), (opening,))
+    assert form.begun == opening
+    assert form.constraint is not None
+    written = write(form.constraint, Random(0))
+    assert not written.startswith(opening)
+    choice = read(form.reader(), written)
+    assert choice.tool_calls
+    check_calls(choice, TOOLS)

@@ -1,0 +1,59 @@
+"""Tokens are counted, whether or not their caller waits for the last of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from gateway.config import ModelSpec
+from gateway.runtime.model import Model
+from gateway.tasks import Origin
+from tests.runtime.conftest import serving, until
+
+ENDLESS = json.dumps([{"text": "a"}, {"text": "b"}, {"text": "c"}, {"wait": True}])
+SPEC = ModelSpec(name="say", task="text-generation", engine="tests.fixtures.engines.scripted:Engine")
+
+
+def counted(model: Model, kind: str) -> float:
+    """The counter of the model's tokens."""
+    found = model._means.metrics.registry.get_sample_value("gateway_tokens_total", {"model": "say", "kind": kind})
+    return found or 0.0
+
+
+async def test_a_stream_that_is_left_counts_what_it_had() -> None:
+    async with serving(SPEC) as registry:
+        model = registry.get("say")
+        pieces = model.stream(model.task.parse({"prompt": ENDLESS}), Origin("1"))
+        text = ""
+        while text != "abc":
+            text += (await anext(pieces)).text
+        assert counted(model, "completion") == 0
+        await pieces.aclose()
+        await until(lambda: counted(model, "completion") > 0)
+        assert counted(model, "completion") == 3
+        assert counted(model, "prompt") == len(ENDLESS.split())
+
+
+async def test_a_whole_answer_that_nobody_waits_for_counts_too() -> None:
+    async with serving(SPEC) as registry:
+        model = registry.get("say")
+        asking = asyncio.create_task(model.infer(model.task.parse({"prompt": ENDLESS}), Origin("1")))
+        await until(lambda: model.status()["running"] == 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await until(lambda: counted(model, "prompt") > 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_finished_answer_counts_once(stream: bool) -> None:
+    async with serving(SPEC) as registry:
+        model = registry.get("say")
+        input = model.task.parse({"prompt": "one two three"})
+        if stream:
+            assert [piece.is_last async for piece in model.stream(input, Origin("1"))][-1]
+        else:
+            await model.infer(input, Origin("1"))
+        assert (counted(model, "prompt"), counted(model, "completion")) == (3, 4)
