@@ -15,6 +15,8 @@ LIBRARIES = (
     "openvino",
     "ctranslate2",
     "av",
+    "llguidance",
+    "peft",
     "numpy",
 )
 

@@ -23,6 +23,8 @@ NO_TOOLS = ToolChoice("none")
 class Generation:
     """One request for text. `messages` or, if there are none, `prompt`; the defaults change nothing.
 
+    `images` are files of a request's own `image` field, which belong to the user's last turn.
+
     `max_tokens` is what the caller named: kept or refused. Without it `default_tokens` is shortened to what the
     context window leaves, and without that the answer may fill the window. `temperature` 0 is greedy, `top_k` 0
     keeps every token. Repetition counts prompt and output (Keskar et al. 2019), frequency and presence the output
@@ -33,6 +35,7 @@ class Generation:
 
     messages: tuple[Message, ...] = ()
     prompt: str = ""
+    images: tuple[bytes, ...] = ()
     raw: bool = False
     max_tokens: int | None = None
     default_tokens: int | None = None
@@ -65,7 +68,7 @@ class Generation:
     def extent(self) -> Extent:
         """One row for each choice: the prompt, at about four characters a token, and the output."""
         characters = len(self.prompt) + sum(len(message.text()) for message in self.messages)
-        pictures = sum(len(message.pictures()) for message in self.messages)
+        pictures = len(self.images) + sum(len(message.pictures()) for message in self.messages)
         length = 2 + characters // CHARACTERS_PER_TOKEN + pictures * ASSUMED_PICTURE_TOKENS
         return Extent(self.n, length + (self.output_tokens or ASSUMED_OUTPUT_TOKENS))
 

@@ -26,12 +26,17 @@ class TokenCounts(TypedDict):
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one answer, by the model's own tokenizer; reasoning is part of the completion."""
+    """Tokens of one answer, by the model's own tokenizer; reasoning is part of the completion.
+
+    `prefill_s` are the seconds until its first token, `decode_s` those from then on, both within the model's process.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    prefill_s: float = field(default=0.0, compare=False)
+    decode_s: float = field(default=0.0, compare=False)
 
     def as_dict(self) -> TokenCounts:
         """As a caller sees it."""

@@ -12,6 +12,7 @@ from gateway.errors import JsonModeFailed
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.conversation import Messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
+from gateway.tasks.image import Image
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
@@ -33,12 +34,13 @@ class EmbeddedFunction(BaseModel):
 
 
 class TextGenerationInput(TaskInput):
-    """`messages` or `prompt`; if both are there, the messages count."""
+    """`messages` or `prompt`; if both are there, the messages count. `image` belongs to the user's last turn."""
 
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
 
     prompt: Annotated[Text, Field(min_length=1)] | None = None
     messages: Messages | None = None
+    image: Image | None = None
     raw: Boolean = False
     stream: Boolean = False
     max_tokens: Annotated[Integer, Field(ge=1)] = DEFAULT_TOKENS
@@ -72,6 +74,7 @@ class TextGenerationInput(TaskInput):
         return Generation(
             messages=tuple(self.messages or ()),
             prompt=self.prompt or "",
+            images=() if self.image is None else (self.image,),
             raw=self.raw,
             max_tokens=self.max_tokens if named else None,
             default_tokens=DEFAULT_TOKENS,

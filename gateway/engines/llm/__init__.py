@@ -83,7 +83,7 @@ def _load(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, Tok
             obstacle = f"it cannot read this file ({str(error).strip().splitlines()[-1][:200]})"
     if weights.kind == "openvino":
         raise ConfigError(f"row {spec.name}: source: is in OpenVINO's form, but {obstacle or 'options.backend is set'}")
-    return _transformers(spec, weights, obstacle or "the row asks for it")
+    return _transformers(spec, options, weights, obstacle or "the row asks for it")
 
 
 def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
@@ -106,8 +106,8 @@ def _openvino(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str,
     return "openvino", OpenVinoModel(spec, options, weights)
 
 
-def _transformers(spec: ModelSpec, weights: Weights, reason: str) -> tuple[str, TokenModel]:
+def _transformers(spec: ModelSpec, options: Options, weights: Weights, reason: str) -> tuple[str, TokenModel]:
     from gateway.engines.llm.transformers import TransformersModel
 
     logger.info("%s: backend transformers for %s weights; not openvino: %s", spec.name, weights.kind, reason)
-    return "transformers", TransformersModel(spec, weights)
+    return "transformers", TransformersModel(spec, options, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,15 @@ class _Request:
 
     usage: Usage
     streams: set[int] = field(default_factory=set)
+    began: float = field(default_factory=time.monotonic)
+
+    def spend(self, tokens: int) -> None:
+        """Count new tokens, and the time they took."""
+        now = time.monotonic() - self.began
+        if not self.usage.completion_tokens:
+            self.usage.prefill_s = now
+        self.usage.decode_s = now - self.usage.prefill_s
+        self.usage.completion_tokens += tokens
 
 
 class LocalBackend:
@@ -137,7 +147,7 @@ class LocalBackend:
         if choice is None:
             return
         request = self._requests[choice.request]
-        request.usage.completion_tokens += len(advance.tokens)
+        request.spend(len(advance.tokens))
         request.usage.cached_tokens = max(request.usage.cached_tokens, advance.cached_tokens)
         piece = choice.gain(advance, text)
         if piece is None:

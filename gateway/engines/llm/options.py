@@ -35,6 +35,7 @@ class Options(Frozen):
     `batch_invariant`: round alike whatever streams run side by side, at about half the throughput.
     `kv_cache_gib`: memory for attention keys and values; default: what `max_streams` full windows need, at most
     a quarter of the machine's. `keep_converted`: keep the converted form of a GGUF beside it for faster starts.
+    `prefix_cache_mib`: memory in which transformers keeps earlier prompts, for later ones that begin alike.
     `tool_format`, `reasoning_format`: how the model writes calls and reasoning; default: what its chat template
     shows. `schema_in_prompt`: tell the model the schema that its answer must have.
     """
@@ -42,6 +43,7 @@ class Options(Frozen):
     backend: Literal["auto", "openvino", "transformers"] = "auto"
     batch_invariant: bool = False
     kv_cache_gib: int | None = Field(default=None, ge=1)
+    prefix_cache_mib: int = Field(default=512, ge=0)
     keep_converted: bool = True
     tool_format: ToolFormatName = "auto"
     reasoning_format: ReasoningFormatName = "auto"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from gateway.engines.llm.dialect import Ask
 from gateway.engines.llm.dialects import choose_dialect
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.output import PlainReader, Reader
+from gateway.engines.llm.pictures import Picture, encode, gathered
 from gateway.engines.llm.template import ChatTemplate
 from gateway.engines.llm.template_traits import Traits, find_traits
 from gateway.engines.llm.template_values import template_values, thinks
@@ -66,18 +67,18 @@ class Prompter:
     def plan(self, generation: Generation) -> Plan:
         """The plan for one request; raises `BadInput` if the model cannot be asked that."""
         schema = generation.format.schema
+        generation, pictures = gathered(generation, self._tokenizer)
         if generation.raw or self._plain is None or self._calling is None:
             constraint = None if schema is None else Json(schema)
-            return Plan(self._encode(_raw_text(generation), plain=True), constraint, PlainReader)
+            return Plan(self._encode(_raw_text(generation), pictures, plain=True), constraint, PlainReader)
         text = self._render(generation, self._plain, self._calling)
         ask = Ask.of(generation, text, think=thinks(generation))
         form = self._dialect.form(ask, self._markers.values())
-        return Plan(self._encode(text + form.begun, plain=False), form.constraint, form.reader, self._markers)
+        return Plan(self._encode(text + form.begun, pictures, plain=False), form.constraint, form.reader, self._markers)
 
     def _render(self, generation: Generation, plain: _Known, calling: _Known) -> str:
         """The conversation as the model's own template writes it, with the tools that may be called."""
         messages = generation.messages or (Message(role="user", content=generation.prompt),)
-        _check_pictures(messages)
         tools = () if generation.tool_choice.mode == "none" else generation.tools
         calls = bool(tools) or any(message.tool_calls or message.role == "tool" for message in messages)
         known = calling if calls else plain
@@ -93,14 +94,14 @@ class Prompter:
         offered = [tool.as_openai() for tool in tools]
         return known.template.render(turns, offered, template_values(generation, traits))
 
-    def _encode(self, text: str, *, plain: bool) -> Prompt:
+    def _encode(self, text: str, pictures: Sequence[Picture], *, plain: bool) -> Prompt:
         """The tokens of a prompt; a plain one gets the model's own opening token unless it has it."""
         bos = self._tokenizer.bos_token
         opened = bool(bos) and text.startswith(bos)
-        tokens = self._tokenizer.encode(text, add_special_tokens=plain and not opened)
-        if not tokens:
+        prompt = encode(self._tokenizer, text, pictures, add_special_tokens=plain and not opened)
+        if not prompt.tokens:
             raise BadInput("'/prompt' has no tokens")
-        return Prompt(tokens)
+        return prompt
 
 
 def _known(tokenizer: Tokenizer, source: str | None) -> _Known | None:
@@ -128,12 +129,6 @@ def _raw_text(generation: Generation) -> str:
         reason = "'/raw' is true" if generation.raw else "this model has no chat template"
         raise BadInput(f"'/tool_choice' cannot be kept: {reason}")
     return "\n".join(message.text() for message in generation.messages) if generation.messages else generation.prompt
-
-
-def _check_pictures(messages: tuple[Message, ...]) -> None:
-    for index, message in enumerate(messages):
-        if message.pictures():
-            raise BadInput(f"'/messages/{index}/content' has an image, which this model cannot see")
 
 
 def _schema_words(schema: dict[str, Any] | None) -> str:

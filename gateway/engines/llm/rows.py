@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicLayer
 
-Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Any], torch.Tensor]
-"""(ids, mask, positions, cache) → logits of the last position; ids and positions [rows, tokens]."""
+Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Any, Sequence[int], Mapping[str, Any]], torch.Tensor]
+"""(ids, mask, positions, cache, streams, more) → logits of the last position; ids [rows, tokens], one stream a row.
+
+Positions have the shape that the model itself gives them, the last two dimensions being rows and tokens; `more` are
+further arguments of the model.
+"""
 
 
-def mergeable(cache: Any) -> bool:
-    """Whether caches of this kind can become rows of one: each layer holds every position, and nothing else."""
-    return all(type(layer) is DynamicLayer for layer in cache.layers)
+def mergeable(cache: Any, tokens: int) -> bool:
+    """Whether caches of this kind can become rows of one: each layer holds all `tokens` positions and nothing else."""
+    return all(type(layer) is DynamicLayer and layer.get_seq_length() == tokens for layer in cache.layers)
 
 
 class Rows:
     """The ids of the streams, in the order of the rows, and their keys and values, padded on the left.
 
-    Rows shorter than the longest are masked where they are padded; what all rows pad is cut off.
+    Rows shorter than the longest are masked where they are padded; what all rows pad is cut off. `position` is that
+    of the first row's next token, `more` what the model wants to be given at each token of a stream that is alone.
+    `open` is whether other rows may join.
     """
 
-    def __init__(self, id: int, cache: Any, tokens: int, device: torch.device) -> None:
+    def __init__(
+        self, id: int, cache: Any, tokens: int, position: torch.Tensor, more: Mapping[str, Any] | None = None
+    ) -> None:
         self.ids = [id]
+        self.open = not more and mergeable(cache, tokens)
         self._cache = cache
         self._lengths = [tokens]
-        self._mask = torch.ones(1, tokens, dtype=torch.long, device=device)
+        self._position = position
+        self._more = more or {}
+        self._mask = torch.ones(1, tokens, dtype=torch.long, device=position.device)
 
     def join(self, other: Rows) -> None:
         """Take in the rows of `other`, which is not to be used any more."""
@@ -36,6 +47,7 @@ class Rows:
             ours.keys = torch.cat([_widen(ours.keys, width), _widen(theirs.keys, width)])
             ours.values = torch.cat([_widen(ours.values, width), _widen(theirs.values, width)])
         self._mask = torch.cat([_widen_mask(self._mask, width), _widen_mask(other._mask, width)])
+        self._position = torch.cat([self._position, other._position], dim=-2)
         self.ids += other.ids
         self._lengths += other._lengths
 
@@ -49,17 +61,18 @@ class Rows:
         start = self._mask.shape[1] - max(self._lengths)
         index = torch.tensor(kept, device=self._mask.device)
         self._mask = self._mask[index, start:]
+        self._position = self._position.index_select(-2, index)
         for layer in self._cache.layers:
             layer.keys = layer.keys[index, :, start:]
             layer.values = layer.values[index, :, start:]
 
     def forward(self, tokens: Sequence[int], forward: Forward) -> torch.Tensor:
         """Append one token to each row; logits of shape [rows, vocabulary]."""
-        device = self._mask.device
-        positions = torch.tensor(self._lengths, device=device)[:, None]
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.ids), 1)], dim=1)
         self._lengths = [length + 1 for length in self._lengths]
-        return forward(torch.tensor(tokens, device=device)[:, None], self._mask, positions, self._cache)
+        positions, self._position = self._position, self._position + 1
+        ids = torch.tensor(tokens, device=self._mask.device)[:, None]
+        return forward(ids, self._mask, positions, self._cache, self.ids, self._more)
 
 
 def _widen(values: torch.Tensor, width: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Loads a causal language model and its tokenizer with transformers, from local files only; generates nothing."""
+"""Loads a language model, its tokenizer and its sight with transformers, from local files only; generates nothing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    GgufConfig,
+)
 
 from gateway.config import ConfigError, ModelSpec
-from gateway.engines.llm.backend import Tokenizer
+from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.pictures import Picture
+from gateway.engines.llm.sight import Sight, load_sight
 from gateway.engines.llm.weights import Weights
 
 
 class TransformersTokenizer:
     """The tokenizer that comes with the weights."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, template: str | None = None) -> None:
+        self.library = self._tokenizer = tokenizer
         named = tokenizer.chat_template if isinstance(tokenizer.chat_template, dict) else {}
-        self.template: str | None = named.get("default") if named else tokenizer.chat_template or None
+        own: str | None = named.get("default") if named else tokenizer.chat_template or None
+        self.template = template or own
         self.tool_template: str | None = named.get("tool_use")
         self.response_template: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
         self.bos_token: str = tokenizer.bos_token or ""
@@ -39,20 +49,33 @@ class TransformersTokenizer:
         return texts
 
 
+class SightedTokenizer(TransformersTokenizer):
+    """The tokenizer of a model that takes pictures as well (`Sighted`)."""
+
+    def __init__(self, tokenizer: Any, sight: Sight) -> None:
+        super().__init__(tokenizer, sight.template)
+        self._sight = sight
+
+    def encode_with_pictures(self, text: str, pictures: Sequence[Picture], *, add_special_tokens: bool) -> Prompt:
+        """The prompt of a text and its pictures."""
+        return self._sight.encode(text, pictures, add_special_tokens=add_special_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A model ready to run. `window` is in tokens; `ends` are the tokens that end a turn."""
 
     model: Any
-    tokenizer: Tokenizer
+    tokenizer: TransformersTokenizer
     window: int
     ends: frozenset[int]
 
 
 def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> Loaded:
-    """Read the weights; no code from their folder runs and no pickle is read.
+    """Read the weights, with the sight of a model that has one; no code from their folder runs and no pickle is read.
 
-    Raises `ConfigError` if neither the weights nor the row say how long the window is.
+    Quantized weights are read as their configuration says. Raises `ConfigError` if what that needs is not here, or if
+    neither the weights nor the row say how long the window is.
     """
     folder = weights.path
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -63,9 +86,29 @@ def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> 
         # Left packed, the weights are multiplied by kernels that the library would fetch from a hub.
         unpack["quantization_config"] = GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **where, **unpack)
-    window = _window(spec, model.config)
-    return Loaded(model.to(device).eval(), TransformersTokenizer(tokenizer), window, _ends(model, tokenizer))
+    # A GGUF has no sight, and to read its header takes seconds.
+    config = None if weights.kind == "gguf" else AutoConfig.from_pretrained(folder, **where)
+    sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
+    kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+    quantized = getattr(config, "quantization_config", None)
+    try:
+        model: Any = kind.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, device_map={"": device}, **where, **unpack
+        )
+    except (ImportError, RuntimeError, ValueError) as error:
+        if quantized is None:
+            raise
+        raise ConfigError(f"row {spec.name}: source: {_obstacle(quantized, error)}") from error
+    sight = load_sight(folder, config) if sees else None
+    ours = TransformersTokenizer(tokenizer) if sight is None else SightedTokenizer(tokenizer, sight)
+    return Loaded(model.eval(), ours, _window(spec, model.config), _ends(model, tokenizer))
+
+
+def _obstacle(quantized: Any, error: Exception) -> str:
+    """Why a checkpoint whose numbers are packed cannot be read here, in one line."""
+    method = quantized.get("quant_method") if isinstance(quantized, dict) else getattr(quantized, "quant_method", None)
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"is quantized as {str(getattr(method, 'value', method))[:40]}, which cannot be read here: {reason[:300]}"
 
 
 def _window(spec: ModelSpec, config: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from gateway.engines.llm.pictures import content
 from gateway.engines.llm.template import Turn
 from gateway.engines.llm.template_traits import Traits
 from gateway.tasks.conversation import Message, ToolCall
@@ -34,7 +35,7 @@ def _turn(message: Message, traits: Traits, ids: _Ids) -> Turn:
     role = {"function": "tool", "developer": "developer" if traits.developer else "system"}.get(
         message.role, message.role
     )
-    turn: Turn = {"role": role, "content": _content(message, in_parts=traits.in_parts)}
+    turn: Turn = {"role": role, "content": content(message, in_parts=traits.in_parts)}
     if message.name is not None:
         turn["name"] = message.name
     if message.tool_calls:
@@ -49,15 +50,6 @@ def _turn(message: Message, traits: Traits, ids: _Ids) -> Turn:
         if not (message.tool_calls and turn["content"]):
             turn["thinking"] = message.reasoning_content
     return turn
-
-
-def _content(message: Message, *, in_parts: bool) -> Any:
-    """Its text, or its parts if it has pictures or the template wants parts."""
-    if isinstance(message.content, str):
-        return [_part(message.content)] if in_parts else message.content
-    if not in_parts and not message.pictures():
-        return message.text()
-    return [{"type": "image"} if part.image_url else _part(part.text or "") for part in message.content]
 
 
 def _part(text: str) -> dict[str, str]:

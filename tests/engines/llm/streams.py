@@ -15,7 +15,8 @@ TASK = TASKS.get("text-generation")
 
 
 def load(files: Path, **fields: Any) -> Engine:
-    spec = ModelSpec(name="@local/chat", task=TASK.name, engine="llm", device="cpu", **fields)
+    row = {"name": "@local/chat", "task": TASK.name, "engine": "llm", "device": "cpu"}
+    spec = ModelSpec.model_validate(row | fields)
     return Engine(spec, TASK, files)
 
 

@@ -30,12 +30,12 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def engine(files: Path) -> Engine:
-    return load(files, dtype="float32")
+    return load(files, dtype="float32", threads=1, prefix_cache="off")
 
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return load(tiny.chat_model(tmp_path_factory.mktemp("one")), dtype="float32")
+    return load(tiny.chat_model(tmp_path_factory.mktemp("one")), dtype="float32", threads=1)
 
 
 class Spent(LogitsProcessor):
@@ -132,7 +132,7 @@ def test_nothing_is_kept_of_streams_that_left(llama: Engine) -> None:
     conversation.step()
     for number in dropped:
         llama.drop(number)
-    assert (model._waiting, model._running, model._batches) == ({}, {}, [])
+    assert (model._waiting, model._streams, model._batches) == ({}, {}, [])
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 17])
@@ -193,7 +193,7 @@ def test_the_same_seed_gives_the_same_text_and_another_another(engine: Engine) -
 def test_what_cannot_be_answered_is_refused_before_any_work(
     tmp_path: Path, body: dict[str, Any], error: type[Exception], detail: str
 ) -> None:
-    engine = load(tiny.chat_model(tmp_path), context_window=128)
+    engine = load(tiny.chat_model(tmp_path), context_window=128, threads=1)
     with pytest.raises(error) as caught:
         Conversation(engine).admit(**body)
     assert detail in str(caught.value)
@@ -202,7 +202,7 @@ def test_what_cannot_be_answered_is_refused_before_any_work(
 
 
 def test_the_default_output_is_shortened_to_the_window(tmp_path: Path) -> None:
-    told = ask(load(tiny.chat_model(tmp_path), context_window=128), prompt="x" * 96, temperature=0)
+    told = ask(load(tiny.chat_model(tmp_path), context_window=128, threads=1), prompt="x" * 96, temperature=0)
     assert told.usage is not None
     assert told.usage.prompt_tokens + told.usage.completion_tokens == 128
 
@@ -210,7 +210,7 @@ def test_the_default_output_is_shortened_to_the_window(tmp_path: Path) -> None:
 def test_a_model_without_a_template_takes_prompts_but_no_messages(tmp_path: Path) -> None:
     files = tiny.chat_model(tmp_path)
     (files / "chat_template.jinja").unlink()
-    engine = load(files, dtype="float32")
+    engine = load(files, dtype="float32", threads=1)
     plain = ask(engine, prompt="Hello", temperature=0, max_tokens=5)
     assert plain == ask(engine, prompt="Hello", raw=True, temperature=0, max_tokens=5)
     with pytest.raises(BadInput, match="no chat template for '/messages'"):

@@ -1,0 +1,106 @@
+"""Holds streams' tokens to their constraints with llguidance; knows no model and no sampling."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from gateway.engines.llm.constraint import Constraint, Json
+from gateway.engines.llm.lark import grammar_of, schema_text, schemas
+from gateway.errors import BadInput, GatewayError, JsonModeUnsupported
+
+MAX_COMPILED = 32
+REASON_CHARACTERS = 200
+WORD_BITS = 32
+# They end the compilation of an intricate grammar within a fraction of a second and some tens of megabytes.
+LIMITS = LLParserLimits(
+    initial_lexer_fuel=500_000,
+    step_lexer_fuel=200_000,
+    max_lexer_states=20_000,
+    max_grammar_size=200_000,
+    verbose_errors=False,
+)
+
+
+class Grammars:
+    """Compiled constraints for one tokenizer, the last used of which are kept.
+
+    `tokenizer` is one of transformers, `ends` are the tokens that end a turn, `width` is the number of logits.
+    """
+
+    def __init__(self, tokenizer: Any, ends: Collection[int], width: int) -> None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        self._vocabulary: LLTokenizer | None = None
+        if backend is not None and ends:
+            plain = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
+            size = max(width, len(tokenizer))
+            self._vocabulary = LLTokenizer(json.dumps(plain), n_vocab=size, eos_token=sorted(ends))
+        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
+
+    def start(self, constraint: Constraint) -> LLMatcher:
+        """A matcher at the beginning of `constraint`.
+
+        Raises `BadInput` naming the field with a schema that cannot be held to, and `JsonModeUnsupported` if the
+        tokenizer is of a kind that cannot be constrained.
+        """
+        if self._vocabulary is None:
+            raise JsonModeUnsupported
+        text = grammar_of(constraint)
+        if text not in self._compiled:
+            self._compiled[text] = _compile(constraint, text, self._vocabulary)
+            if len(self._compiled) > MAX_COMPILED:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(text)
+        return self._compiled[text].deep_copy()
+
+
+def restrict(scores: torch.Tensor, matchers: Mapping[int, LLMatcher]) -> tuple[torch.Tensor, dict[int, GatewayError]]:
+    """The scores [rows, vocabulary] without the tokens that the matchers, by row, do not allow now.
+
+    A row that no token is left for comes back untouched, with the error that ends its stream.
+    """
+    if not matchers:
+        return scores, {}
+    faults: dict[int, GatewayError] = {}
+    width = scores.shape[-1]
+    masks = np.zeros((len(matchers), width), np.bool_)
+    for mask, (row, matcher) in zip(masks, matchers.items(), strict=True):
+        words = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        mask[:] = np.unpackbits(words, count=width, bitorder="little")
+        if matcher.is_error() or not mask.any():
+            faults[row] = _fault("/response_format", matcher)
+            mask[:] = True
+    rows = torch.tensor(list(matchers), device=scores.device)
+    allowed = torch.from_numpy(masks).to(scores.device)
+    return scores.index_copy(0, rows, scores[rows].masked_fill(~allowed, -torch.inf)), faults
+
+
+def _compile(constraint: Constraint, text: str, vocabulary: LLTokenizer) -> LLMatcher:
+    if not isinstance(constraint, Json):
+        for schema in schemas(constraint):
+            _ready(LLMatcher.grammar_from_json_schema(schema_text(schema)), vocabulary, schema.field)
+        return _ready(LLMatcher.grammar_from_lark(text), vocabulary, "/")
+    return _ready(LLMatcher.grammar_from_json_schema(schema_text(constraint)), vocabulary, constraint.field)
+
+
+def _ready(grammar: str, vocabulary: LLTokenizer, field: str) -> LLMatcher:
+    """The matcher of a grammar, which is known to allow something."""
+    matcher = LLMatcher(vocabulary, grammar, log_level=0, limits=LIMITS)
+    if matcher.is_error():
+        raise _fault(field, matcher)
+    first = matcher.deep_copy()
+    if not any(first.compute_bitmask()) or first.is_error():
+        raise _fault(field, first)
+    return matcher
+
+
+def _fault(field: str, matcher: LLMatcher) -> BadInput:
+    lines = matcher.get_error().replace("<non-verbose/>", "").strip().splitlines()
+    reason = lines[0] if lines and lines[0] != "NoExtensionBias" else "no JSON can satisfy it"
+    return BadInput(f"'{field}' cannot be kept to: {reason[:REASON_CHARACTERS]}")

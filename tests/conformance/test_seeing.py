@@ -1,0 +1,118 @@
+"""Pictures into words over HTTP: what the official client gets is what transformers gives for the same picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudflare
+import httpx
+import pytest
+from cloudflare import Cloudflare
+
+from tests import tiny_seers
+from tests.seeing import direct, shown, uri
+from tests.server import ACCOUNT, Server, gateway, write_models
+from tests.tiny_vision import picture
+
+PICTURES = [picture(60 + 10 * (seed % 3), 40 + 8 * (seed % 2), seed) for seed in range(6)]
+LLAVA, MOONDREAM, CHAT = "@test/llava", "@test/moondream", "@test/qwen"
+TOKENS = 10
+
+
+@dataclass
+class Site:
+    """A gateway and the checkpoints that it serves."""
+
+    server: Server
+    llava: Path
+    qwen: Path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = tmp_path_factory.mktemp("home")
+    llava, qwen = tiny_seers.seer(home / "llava"), tiny_seers.seer(home / "qwen", "qwen2_5_vl")
+    exact = "engine: llm, device: cpu, dtype: float32, threads: 1"
+    models = write_models(
+        home / "models.yaml",
+        f"{{name: '{LLAVA}', task: image-to-text, source: 'file:{llava}', {exact}}}",
+        f"{{name: '{MOONDREAM}', task: image-to-text, shape: moondream, source: 'file:{llava}', {exact}}}",
+        f"{{name: '{CHAT}', task: text-generation, source: 'file:{qwen}', {exact}}}",
+    )
+    with gateway("--models", str(models), "--home", str(home), "--offline") as server:
+        yield Site(server, llava, qwen)
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[Cloudflare]:
+    with Cloudflare(api_token="any", base_url=site.server.base_url, max_retries=0, timeout=120) as client:
+        yield client
+
+
+def described(client: Cloudflare, index: int) -> str:
+    body = {"prompt": f"No. {index}", "seed": index, "temperature": 1, "max_tokens": TOKENS}
+    answer: Any = client.ai.run(LLAVA, account_id=ACCOUNT, image=list(PICTURES[index]), extra_body=body)
+    assert list(answer) == ["description"]
+    return str(answer["description"]).rstrip("\ufffd")
+
+
+def test_concurrent_pictures_each_get_the_librarys_description(client: Cloudflare, site: Site) -> None:
+    expected = [
+        direct("llava", site.llava, [shown(PICTURES[i], f"No. {i}")], [PICTURES[i]], i, TOKENS) for i in range(3)
+    ]
+    with ThreadPoolExecutor(len(PICTURES)) as pool:
+        together = list(pool.map(lambda index: described(client, index), range(len(PICTURES))))
+    assert together[: len(expected)] == expected
+    assert [described(client, index) for index in (3, 4, 5)] == together[3:]
+
+
+def test_bare_bytes_get_a_description(site: Site) -> None:
+    headers = {"Authorization": "Bearer any", "Content-Type": "image/png"}
+    answer = httpx.post(site.server.run_url(LLAVA), content=PICTURES[0], headers=headers, timeout=120).json()
+    assert answer["success"]
+    assert answer["result"]["description"]
+
+
+def test_a_chat_about_pictures_streams_what_it_says_at_once(client: Cloudflare, site: Site) -> None:
+    body = {"messages": [shown("See", PICTURES[1], "and", PICTURES[2])], "seed": 4, "temperature": 1, "max_tokens": 12}
+    whole: Any = client.ai.run(CHAT, account_id=ACCOUNT, extra_body=body)
+    expected = direct("qwen2_5_vl", site.qwen, body["messages"], PICTURES[1:3], 4, 12)
+    assert whole["response"].rstrip("\ufffd") == expected
+    headers = {"Authorization": "Bearer any"}
+    url = site.server.run_url(CHAT)
+    with httpx.stream("POST", url, json=body | {"stream": True}, headers=headers, timeout=120) as answer:
+        frames = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: {")]
+    texts = [httpx.Response(200, text=frame).json()["response"] for frame in frames]
+    assert "".join(texts) == whole["response"]
+
+
+def test_moondreams_form(client: Cloudflare) -> None:
+    body = {"task": "query", "question": "What?", "image": uri(PICTURES[0]), "temperature": 0, "max_tokens": TOKENS}
+    answer: Any = client.ai.run(MOONDREAM, account_id=ACCOUNT, extra_body=body)
+    assert set(answer) == {"finish_reason", "metrics", "answer"}
+    assert answer["metrics"]["output_tokens"] == TOKENS
+    assert answer["metrics"]["decode_time_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("https://example.com/cat.png", "'/messages/0/content/0/image_url/url' must be a data URI"),
+        (uri(PICTURES[0][:-60]), "'/messages/0/content/0/image_url/url': a damaged image"),
+    ],
+    ids=["address", "truncated"],
+)
+def test_a_bad_picture_is_5006_and_harms_no_neighbour(client: Cloudflare, url: str, text: str) -> None:
+    message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    with ThreadPoolExecutor(2) as pool:
+        neighbour = pool.submit(described, client, 0)
+        with pytest.raises(cloudflare.BadRequestError) as found:
+            client.ai.run(CHAT, account_id=ACCOUNT, extra_body={"messages": [message]})
+    (error,) = found.value.errors
+    assert error.code == 5006
+    assert text in str(error.message)
+    assert neighbour.result()

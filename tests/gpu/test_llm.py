@@ -1,0 +1,79 @@
+"""Text generation on CUDA: the same answers as on a CPU where rounding leaves no doubt, and every feature at work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+
+from gateway.engines.llm.constraint import Json
+from gateway.engines.llm.transformers import TransformersModel
+from tests import tiny, tiny_seers
+from tests.engines.llm.streams import Conversation, load
+from tests.engines.llm.token_streams import decoding, run, token_model
+from tests.seeing import shown
+from tests.tiny_vision import picture
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+TOKENIZER = tiny.byte_tokenizer()
+PROMPTS = [TOKENIZER.encode(text) for text in ("Hello", "A prompt that is a good deal longer than the others.", "x")]
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.chat_model(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16", "float16"])
+def model(request: pytest.FixtureRequest, files: Path) -> TransformersModel:
+    return token_model(files, device="cuda", dtype=request.param)
+
+
+def test_logprobs_are_close_to_the_cpus(model: TransformersModel, files: Path) -> None:
+    on_cpu = token_model(files)
+    exact = model._model.dtype == torch.float32
+    for prompt in PROMPTS:
+        (there,) = run(model, (prompt, decoding(1, logprobs=0)))
+        (here,) = run(on_cpu, (prompt, decoding(1, logprobs=262)))
+        expected = dict(here.reports[0].top)[there.ids[0]]
+        assert there.reports[0].logprob == pytest.approx(expected, abs=1e-3 if exact else 0.3)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_streams_side_by_side_end_as_they_should(model: TransformersModel, temperature: float) -> None:
+    streams = [(prompt, decoding(20, temperature=temperature, seed=i)) for i, prompt in enumerate(PROMPTS)]
+    told = run(model, *streams)
+    assert all(len(one.ids) == 20 or one.finish_reason == "stop" for one in told)
+    if model._model.dtype == torch.float32:
+        assert [one.ids for one in told] == [run(model, stream)[0].ids for stream in streams]
+
+
+def test_a_constrained_answer_is_valid(model: TransformersModel) -> None:
+    for seed in range(3):
+        how = decoding(400, temperature=1, seed=seed, constraint=Json(SCHEMA), logit_bias={2: 5.0})
+        (told,) = run(model, (PROMPTS[0], how))
+        assert told.finish_reason == "stop"
+        jsonschema.validate(json.loads(TOKENIZER.decode(told.ids[:-1])), SCHEMA)
+
+
+def test_a_prefix_is_found_again(model: TransformersModel) -> None:
+    streams = [(PROMPTS[1], decoding(10, salt="gpu"))] * 2
+    first, second = (run(model, stream)[0] for stream in streams)
+    assert (first.cached, second.cached) == (0, len(PROMPTS[1]) - 1)
+    if model._model.dtype == torch.float32:
+        assert first.ids == second.ids
+
+
+@pytest.mark.parametrize("kind", list(tiny_seers.KINDS))
+def test_models_that_see_answer(tmp_path: Path, kind: str) -> None:
+    engine = load(tiny_seers.seer(tmp_path, kind), device="cuda")
+    body: dict[str, Any] = {"temperature": 1, "seed": 1, "max_tokens": 12}
+    together = Conversation(engine)
+    numbers = [together.admit(messages=[shown(picture(60, 40, seed), "What?")], **body) for seed in (0, 1)]
+    numbers.append(together.admit(prompt="Hi", **body))
+    assert all(told.error is None and told.finish_reason for told in together.finish(*numbers))

@@ -1,0 +1,98 @@
+"""What the tasks that put pictures into words take, and what they make of it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from gateway.errors import BadBase64, BadInput
+from gateway.tasks import TASKS, Piece, Usage
+from gateway.tasks.generation import Generation
+from gateway.tasks.image_to_text import CAPTION
+from gateway.tasks.media import picture
+from gateway.tasks.moondream import CAPTIONS
+
+LLAVA = TASKS.get("image-to-text")
+BOTH = TASKS.get("image-text-to-text")
+MOONDREAM = TASKS.get("image-to-text", "moondream")
+PNG = picture()
+URI = "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+
+def asked(task: Any, /, **body: Any) -> Generation:
+    generation: Generation = task.parse(body).generation()
+    return generation
+
+
+@pytest.mark.parametrize("image", [list(PNG), base64.b64encode(PNG).decode(), URI])
+@pytest.mark.parametrize("task", [LLAVA, BOTH])
+def test_a_picture_in_each_of_its_forms(task: Any, image: Any) -> None:
+    generation = asked(task, image=image, prompt="What?")
+    assert (generation.images, generation.prompt, generation.default_tokens) == ((PNG,), "What?", 512)
+
+
+def test_bare_bytes_are_given_a_caption() -> None:
+    generation = LLAVA.parse_raw(PNG).generation()  # type: ignore[attr-defined]
+    assert (generation.images, generation.prompt) == ((PNG,), CAPTION)
+
+
+def test_every_parameter_counts() -> None:
+    sampling = {"temperature": 2.0, "top_p": 0.5, "top_k": 7, "seed": 0, "repetition_penalty": 1.5}
+    sampling |= {"frequency_penalty": -1.0, "presence_penalty": 1.0, "max_tokens": 9, "raw": True, "ignore_eos": True}
+    generation = asked(LLAVA, image=URI, **sampling)
+    assert {name: getattr(generation, name) for name in sampling} == sampling
+
+
+def test_messages_count_before_a_prompt() -> None:
+    generation = asked(BOTH, image=URI, prompt="x", messages=[{"role": "user", "content": "Hi"}])
+    assert [message.text() for message in generation.messages] == ["Hi"]
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "detail"),
+    [
+        (LLAVA, {"prompt": "x"}, "required properties at '/' are 'image'"),
+        (LLAVA, {"image": "aGVsbG8="}, "'/image': not a PNG, JPEG, WebP, GIF or BMP image"),
+        (LLAVA, {"image": URI, "temperature": 6}, "'/temperature' must be <= 5"),
+        (LLAVA, {"image": URI, "max_tokens": 0}, "'/max_tokens' must be >= 1"),
+        (LLAVA, {"image": URI, "top_k": 1001}, "'/top_k' must be <= 1000"),
+        (BOTH, {"image": URI}, "oneOf at '/' not met"),
+        (MOONDREAM, {"task": "point", "image": URI}, "'/task': this model answers query and caption, not point"),
+        (MOONDREAM, {"task": "detect", "image": URI, "target": "a dog"}, "query and caption, not detect"),
+        (MOONDREAM, {"task": "draw"}, "'/task' must be one of"),
+        (MOONDREAM, {"task": "query", "image": URI}, "are 'question' for the task query"),
+        (MOONDREAM, {"task": "caption"}, "are 'image' for the task caption"),
+        (MOONDREAM, {"task": "caption", "image": "https://example.com/a.png"}, "'/image': must be a data URI"),
+        (MOONDREAM, {"task": "caption", "image": URI, "caption_length": "huge"}, "'/caption_length' must be one of"),
+        (MOONDREAM, {"task": "caption", "image": URI, "stream": True}, "'/stream' must be false"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(task: Any, body: dict[str, Any], detail: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        task.parse(body)
+    assert detail in caught.value.detail
+
+
+def test_what_is_not_base64_is_5004() -> None:
+    with pytest.raises(BadBase64):
+        BOTH.parse({"image": "data:image/png;base64,%%%", "prompt": "x"})
+
+
+@pytest.mark.parametrize("length", list(CAPTIONS))
+def test_moondream_captions_have_three_lengths(length: str) -> None:
+    generation = asked(MOONDREAM, task="caption", image=URI, caption_length=length)
+    assert (generation.prompt, generation.images) == (CAPTIONS[length], (PNG,))
+
+
+@pytest.mark.parametrize("reasoning", [True, False])
+def test_moondreams_answer_has_its_timings_and_what_was_asked_for(reasoning: bool) -> None:
+    usage = Usage(7, 2, prefill_s=0.25, decode_s=0.5)
+    pieces = [Piece(reasoning="hm"), Piece(text="A cat"), Piece(finish_reason="stop", usage=usage)]
+    input = MOONDREAM.parse({"task": "query", "question": "What?", "image": URI, "reasoning": reasoning})
+    assert MOONDREAM.collect is not None
+    result = MOONDREAM.render(MOONDREAM.collect(pieces, input))
+    metrics = {"input_tokens": 7, "output_tokens": 2, "prefill_time_ms": 250, "decode_time_ms": 500, "ttft_ms": 250}
+    expected = {"finish_reason": "stop", "metrics": metrics, "answer": "A cat"}
+    assert result == expected | ({"reasoning": {"text": "hm"}} if reasoning else {})
