@@ -9,6 +9,8 @@ from typing import Literal
 import structlog
 
 Format = Literal["text", "json"]
+# What uvicorn says of single WebSockets holds the caller's parameters, and calls each refused upgrade an error.
+_OF_WEBSOCKETS = ('%s - "WebSocket %s"', "connection ", "ASGI callable returned without completing handshake")
 
 
 def configure(log_format: Format, level: str) -> None:
@@ -43,5 +45,10 @@ def configure(log_format: Format, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "urllib3", "filelock"):
+    for chatty in ("httpx", "httpcore", "urllib3", "filelock", "faster_whisper"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").filters[:] = [_is_no_websockets]
+
+
+def _is_no_websockets(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_OF_WEBSOCKETS)

@@ -46,14 +46,18 @@ def test_a_bad_file_is_refused_with_row_and_field(text: str, said: str) -> None:
     assert "f.yaml" in found.value.detail
 
 
-def test_every_shipped_row_has_a_task_and_a_pinned_source() -> None:
+def test_every_shipped_row_has_a_task_and_a_source_and_starters_are_pinned() -> None:
     specs = load_specs(find_models_file(Settings()))
     assert sum(spec.starter for spec in specs) == 5
     for spec in specs:
         assert task_of(spec).name == spec.task
         assert spec.license
+        if spec.engine == "silero_turn":  # its detector comes with a package
+            assert spec.source is None
+            continue
         assert spec.source is not None
-        assert "@main" not in spec.source
+        # A model's name may be known before any of its revisions is; a starter is fetched without being asked for.
+        assert "@main" not in spec.source or (spec.task == "text-generation" and not spec.starter)
 
 
 def test_the_files_aliases_are_further_names_of_rows() -> None:

@@ -18,7 +18,7 @@ from gateway.api.keep_alive import keep_alive_s
 from gateway.api.response_frames import ResponseFrames
 from gateway.api.run_frames import RunChatFrames, TextFrames
 from gateway.api.state import state_of
-from gateway.api.streams import EventStream, unless_disconnected
+from gateway.api.streams import EventStream, MediaStream, unless_disconnected
 from gateway.errors import BadInput
 from gateway.tasks import Answer, Origin, Task
 
@@ -63,6 +63,8 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
         compat.check(model.spec, asked)
     model.keep_alive(keep_alive_s(request.headers))
     form = None if asked.form is model.task else asked.form
+    if asked.form.streams_media:
+        return MediaStream(model.stream(asked.input, origin, form, waits=asked.waits), model.spec.timeout_s)
     if asked.form.collect is not None and getattr(asked.input, "stream", False):
         frames = frames_for(asked, origin, is_openai=exchange_of(request.scope).is_openai)
         return EventStream(model.stream(asked.input, origin, form, waits=asked.waits), frames, model.spec.timeout_s)

@@ -26,7 +26,8 @@ class Gate:
     under a loopback host name. The first keeps the promise when some other server than `gateway serve` runs the
     application; the second shuts out web pages whose own host name was rebound to a loopback address, which the
     browser takes for the same origin and lets set any header. Other pages cannot reach it either: a credential
-    header needs a preflight, and no answer ever carries an `Access-Control` header.
+    header needs a preflight, and no answer ever carries an `Access-Control` header; on a WebSocket, which has no
+    preflight, a page cannot set one at all.
     """
 
     def __init__(self, app: ASGIApp, keys: Keyring, accounts: tuple[str, ...]) -> None:
@@ -36,7 +37,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass; raises `RouterError`."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] != "lifespan" and scope["path"] not in OPEN:
             self._check(scope)
         await self._app(scope, receive, send)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive
 
 from gateway.api.documents import BOM, decode_json, decode_media
@@ -19,6 +19,8 @@ from gateway.tasks.base import JSON
 
 LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
+MAX_PARAMETERS = 500
+MAX_QUERY_BYTES = 32 * 1024
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
 T = TypeVar("T")
 
@@ -41,10 +43,10 @@ def may_wait(document: Any) -> bool:
     return not wanted
 
 
-def asked_of(task: Task, document: Any) -> Asked:
+def asked_of(task: Task, document: Any, query: Mapping[str, Any] | None = None) -> Asked:
     """What a decoded JSON document asks of a model of `task`; raises `BadInput` or `BadBase64`."""
     form = task.form_of(document)
-    return Asked(form.parse(document), form, may_wait(document))
+    return Asked(form.parse(document, query), form, may_wait(document))
 
 
 async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_s: float = STALL_S) -> bytes:
@@ -103,7 +105,19 @@ def is_json(kind: str, body: bytes) -> bool:
     return kind in _VAGUE and body[:256].removeprefix(BOM).lstrip()[:1] == b"{"
 
 
-def to_asked(task: Task, headers: Headers, body: bytes) -> Asked:
+def query_of(query_string: bytes) -> dict[str, Any]:
+    """The parameters of a URL: a text for each, a list of texts for a repeated one. Raises `BadInput`."""
+    if len(query_string) > MAX_QUERY_BYTES or query_string.count(b"&") >= MAX_PARAMETERS:
+        raise BadInput(
+            f"the URL must not have more than {MAX_PARAMETERS} parameters or {MAX_QUERY_BYTES} bytes of them"
+        )
+    found: dict[str, list[str]] = {}
+    for name, value in QueryParams(query_string).multi_items():
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def to_asked(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any] | None = None) -> Asked:
     """What a body with these headers asks of a model of `task`; raises `BadInput` or `BadBase64`."""
     kind = media_type(headers)
     if kind.startswith("multipart/"):
@@ -113,10 +127,10 @@ def to_asked(task: Task, headers: Headers, body: bytes) -> Asked:
     if is_json(kind, body):
         fields = _number_fields(task.input) if len(body) > LARGE_BYTES else ()
         document = decode_media(body, *fields) if fields else None
-        return asked_of(task, decode_json(body) if document is None else document)
+        return asked_of(task, decode_json(body) if document is None else document, query)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    return Asked(task.parse_raw(body), task)
+    return Asked(task.parse_raw(body, query), task)
 
 
 @lru_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import structlog
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from gateway.api.exchange import exchange_of
 from gateway.api.state import State, state_of
@@ -25,7 +25,7 @@ class Chosen:
     origin: Origin
 
 
-async def choose(request: Request, name: str) -> Chosen:
+async def choose(request: HTTPConnection, name: str) -> Chosen:
     """The model of that name or alias or, where stand-ins are allowed, a starter in place of one that is not here.
 
     Notes in the request's exchange who answers, so that the caller and the log are told. Raises `ModelNotFound`.

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.api import batches
 from gateway.api.answering import parsed, read_document, reply
-from gateway.api.bodies import LARGE_BYTES, may_wait, off_loop, read_body, to_asked
-from gateway.api.choosing import choose
+from gateway.api.bodies import LARGE_BYTES, may_wait, off_loop, query_of, read_body, to_asked
+from gateway.api.choosing import Chosen, choose
 from gateway.api.envelope import success
 from gateway.api.routes import Route
 from gateway.api.state import state_of
@@ -48,15 +48,16 @@ async def run(request: Request) -> Response:
     state = state_of(request)
     name = request.path_params["model_name"]
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
-    chosen = await choose(request, unquote(name) if "%" in name else name)
+    chosen = _spoken_to(await choose(request, unquote(name) if "%" in name else name))
     limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
     body = await read_body(request.headers, request.receive, limit_bytes)
     if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
         return answer
+    query = query_of(request.scope["query_string"]) if chosen.task.takes_query else None
     if len(body) > LARGE_BYTES:
-        asked = await off_loop(state.parsing, to_asked, chosen.task, request.headers, body)
+        asked = await off_loop(state.parsing, to_asked, chosen.task, request.headers, body, query)
     else:
-        asked = to_asked(chosen.task, request.headers, body)
+        asked = to_asked(chosen.task, request.headers, body, query)
     return await reply(request, chosen, asked, success)
 
 
@@ -65,7 +66,7 @@ async def run_named(request: Request) -> Response:
     limit_bytes = max((model.task.max_body_bytes for model in state_of(request).registry), default=0)
     document, size_bytes = await read_document(request, limit_bytes)
     name, values = _named(document)
-    chosen = await choose(request, name)
+    chosen = _spoken_to(await choose(request, name))
     if size_bytes > chosen.task.max_body_bytes:
         raise RequestTooLarge(f"the body is larger than {chosen.task.max_body_bytes} bytes")
     asked = await parsed(request, chosen.task, values, size_bytes)
@@ -83,6 +84,13 @@ def _named(document: Any) -> tuple[str, Any]:
     if not isinstance(document["model"], str):
         raise BadInput("Type mismatch of '/model', not in 'string'")
     return document["model"], document["input"]
+
+
+def _spoken_to(chosen: Chosen) -> Chosen:
+    """The choice, unless its form is for live sessions alone."""
+    if chosen.task.is_live:
+        raise BadInput("this model is spoken to over a WebSocket")
+    return chosen
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)

@@ -14,6 +14,7 @@ from gateway.api.paths import canonical, is_openai
 from gateway.runtime.metrics import Metrics
 
 _log = structlog.get_logger()
+_BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 
 
 def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
@@ -23,9 +24,9 @@ def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
 
 
 class Front:
-    """Every HTTP request gets an id, which is in the answer's `cf-ai-req-id`, in error texts and in all log lines.
+    """Every request gets an id, which is in the answer's `cf-ai-req-id`, in error texts and in all log lines.
 
-    Nothing here speaks WebSocket: such connections are refused.
+    A WebSocket is a request with the status 101, or with the status of the answer that refused it.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -33,23 +34,21 @@ class Front:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an HTTP request on and account for it."""
+        """Pass a request on and account for it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+        else:
             scope = {**scope, "path": canonical(scope["path"])}
             exchange = begin(scope)
             exchange.is_openai = is_openai(scope["path"])
             with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
                 await self._serve(exchange, scope, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1008})
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         async def tagged(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [*message["headers"], *_own_headers(exchange)]
+            if message["type"] in _BEGINNINGS:
+                exchange.status = message.get("status", 101)
+                message["headers"] = [*message.get("headers", ()), *_own_headers(exchange)]
             await send(message)
 
         started = time.perf_counter()
@@ -67,7 +66,7 @@ class Front:
         route = scope.get("route")
         _log.info(
             "request",
-            method=scope["method"],
+            method=scope.get("method", "GET"),
             path=getattr(route, "path_format", ""),
             model=exchange.model,
             status=exchange.status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from gateway.api import catalog, cloudflare, finetunes, health, openai, openai_models, tokens
+from gateway.api import catalog, cloudflare, finetunes, health, openai, openai_models, tokens, websocket
 from gateway.api.auth import Gate
 from gateway.api.envelope import install_handlers
 from gateway.api.front import Front
@@ -23,6 +23,7 @@ def install(app: FastAPI, state: State) -> None:
     for part in (cloudflare, openai, openai_models, catalog, finetunes, tokens, health):
         # Not `include_router`: it would match each request in a router of its own, and hide its routes from a walk.
         app.router.routes.extend(part.router.routes)
+    app.router.routes.extend(websocket.routes)
     app.add_middleware(Gate, keys=state.keys, accounts=state.settings.accounts)
     app.add_middleware(Front, metrics=state.metrics)
     install_handlers(app)

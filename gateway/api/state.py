@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
@@ -15,6 +15,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
 
 LARGE_BODIES_AT_ONCE = 2
+SESSIONS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class State:
     """The parts a request meets, kept at `app.state.gateway`.
 
     `parsing` bounds how many large bodies are decoded at once: the decoded form of a body can be many
-    times its size.
+    times its size. `sessions` bounds how many WebSockets are open at once.
     """
 
     settings: Settings
@@ -32,9 +33,10 @@ class State:
     presence: Presence
     batches: Batches
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
+    sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS_AT_ONCE))
 
 
-def state_of(request: Request) -> State:
+def state_of(request: HTTPConnection) -> State:
     """The state of the application that `request` came to."""
     state: State = request.app.state.gateway
     return state

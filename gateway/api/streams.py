@@ -1,4 +1,4 @@
-"""Server-sent events: pulled from the pieces of an answer, written by a family's frames; knows no engine."""
+"""Answers sent while they are made: events written by a family's frames, and media as it is; knows no engine."""
 
 from __future__ import annotations
 
@@ -46,27 +46,19 @@ async def unless_disconnected(awaitable: Awaitable[T], receive: Receive) -> T:
         watcher.cancel()
 
 
-class EventStream(Response):
-    """The pieces of one answer as events. Headers go out with the first piece, so a failure before it has its status.
+class PieceStream(Response):
+    """The pieces of one answer. Headers go out with the first piece, so a failure before it has its own status.
 
-    A later failure is one event with the error envelope, and what ends a whole answer, such as `[DONE]`, does not
-    follow: clients take a stream without it for a broken one. Pieces are pulled one by one as the client takes them;
-    one that takes nothing for `stall_s` counts as gone. However it ends, the pieces' generator is closed.
+    Pieces are pulled one by one as the client takes them; one that takes nothing for `stall_s` counts as gone.
+    However it ends, the pieces' generator is closed.
     """
 
-    media_type = "text/event-stream"
-
-    def __init__(self, pieces: AsyncGenerator[Piece, None], frames: Frames, stall_s: float) -> None:
+    def __init__(self, pieces: AsyncGenerator[Piece, None], stall_s: float) -> None:
         self.pieces = pieces
-        self.frames = frames
         self.stall_s = stall_s
         self.has_begun = False
         self.status_code = 200
-        self.raw_headers = [
-            (b"content-type", b"text/event-stream"),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-        ]
+        self.raw_headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; raises only what went wrong before its first piece."""
@@ -80,9 +72,39 @@ class EventStream(Response):
             exchange.code = as_gateway_error(error).code
 
     async def _send(self, exchange: Exchange, send: Send) -> None:
-        piece = await anext(self.pieces)
+        raise NotImplementedError
+
+    async def _begin(self, media_type: bytes, send: Send) -> None:
         self.has_begun = True
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        headers = [(b"content-type", media_type), *self.raw_headers]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _deliver(self, data: bytes, send: Send) -> None:
+        """Hand the data to the server; raises `RequestAborted` if the client takes nothing for `stall_s`."""
+        if not data:
+            return
+        try:
+            async with asyncio.timeout(self.stall_s):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        except TimeoutError:
+            raise RequestAborted from None
+
+
+class EventStream(PieceStream):
+    """Pieces as events. A failure after the first is one event with the error envelope.
+
+    What ends a whole answer, such as `[DONE]`, does not follow it: clients take a stream without it for a broken one.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncGenerator[Piece, None], frames: Frames, stall_s: float) -> None:
+        super().__init__(pieces, stall_s)
+        self.frames = frames
+
+    async def _send(self, exchange: Exchange, send: Send) -> None:
+        piece = await anext(self.pieces)
+        await self._begin(b"text/event-stream", send)
         try:
             while not piece.is_last:
                 await self._deliver(self.frames.write(piece), send)
@@ -96,12 +118,15 @@ class EventStream(Response):
             await self._deliver(self.frames.fail(known, exchange.request_id), send)
         await send({"type": "http.response.body"})
 
-    async def _deliver(self, frames: bytes, send: Send) -> None:
-        """Hand the frames to the server; raises `RequestAborted` if the client takes nothing for `stall_s`."""
-        if not frames:
-            return
-        try:
-            async with asyncio.timeout(self.stall_s):
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
-        except TimeoutError:
-            raise RequestAborted from None
+
+class MediaStream(PieceStream):
+    """Media as it is made. After a failure the connection closes before the body's end, so none takes it for whole."""
+
+    async def _send(self, exchange: Exchange, send: Send) -> None:
+        piece = await anext(self.pieces)
+        await self._begin(str(piece.extra["media_type"]).encode(), send)
+        await self._deliver(piece.data, send)
+        while not piece.is_last:
+            piece = await anext(self.pieces)
+            await self._deliver(piece.data, send)
+        await send({"type": "http.response.body"})

@@ -101,6 +101,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     import uvicorn
 
     from gateway import logs
+    from gateway.api.live.socket import MAX_FRAME_BYTES
     from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
 
@@ -114,6 +115,10 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             app,
             loop="uvloop",
             http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=MAX_FRAME_BYTES,
+            ws_per_message_deflate=False,
+            ws_ping_timeout=60.0,
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -20,6 +20,7 @@ from gateway.errors import BadInput
 MAX_SECONDS = 3600.0
 RATES_HZ = range(4_000, 384_001)
 MAX_FRAME_SAMPLES = 1 << 20
+MAX_CHANNELS = 8
 MAX_BLOCK_BYTES = 16 << 20
 
 # Demuxers that read one self-contained file: no playlists, no concatenation, no images, no raw or guessed formats.
@@ -63,7 +64,23 @@ def decode(
     the file's header says. Raises `BadInput` naming `field` if `data` is no known audio format, has no audio
     track, yields no sample, or lasts longer than `max_seconds`.
     """
-    samples = bytearray()
+    mono: NDArray[np.float32] = _decode(data, rate_hz, max_seconds, field, "mono")[0]
+    return mono
+
+
+def decode_channels(
+    data: bytes, rate_hz: int = 16_000, max_seconds: float = MAX_SECONDS, field: str = "/audio"
+) -> NDArray[np.float32]:
+    """Like `decode`, with every channel for itself, shape (channels, samples); all together last `max_seconds`.
+
+    Raises `BadInput` also for more than `MAX_CHANNELS`.
+    """
+    return _decode(data, rate_hz, max_seconds, field, None)
+
+
+def _decode(data: bytes, rate_hz: int, max_seconds: float, field: str, layout: str | None) -> NDArray[np.float32]:
+    """Samples, shape (channels, samples), in `layout`, or in the track's own."""
+    samples, channels = bytearray(), 1
     limit_bytes = 2 * int(max_seconds * rate_hz)
     try:
         with av.open(
@@ -72,18 +89,21 @@ def decode(
             stream = container.streams.best("audio")
             if not isinstance(stream, AudioStream):
                 raise BadInput(f"'{field}' has no audio track")
-            for frame in _resampled(_frames(container, stream, max_seconds), rate_hz):
-                samples += bytes(frame.planes[0])[: 2 * frame.samples]
+            for frame in _resampled(_frames(container, stream, max_seconds), rate_hz, layout):
+                channels = frame.layout.nb_channels
+                if channels > MAX_CHANNELS:
+                    raise BadInput(f"'{field}' must not have more than {MAX_CHANNELS} channels")
+                samples += bytes(frame.planes[0])[: 2 * channels * frame.samples]
                 if len(samples) > limit_bytes:
                     raise _TooLong
     except _TooLong:
-        raise BadInput(f"'{field}' must not last longer than {max_seconds:g} seconds") from None
+        raise BadInput(f"'{field}' must not last longer than {max_seconds / channels:g} seconds") from None
     except (av.FFmpegError, ValueError, PermissionError, MemoryError):
         if not samples:
             raise BadInput(f"'{field}' is not audio in a known format") from None
     if not samples:
         raise BadInput(f"'{field}' holds no audio that can be decoded")
-    audio = np.frombuffer(samples, dtype=np.int16).astype(np.float32)
+    audio = np.frombuffer(samples, dtype=np.int16).reshape(-1, channels).T.astype(np.float32, order="C")
     audio /= 32768.0
     return audio
 
@@ -114,8 +134,11 @@ def _frames(container: InputContainer, stream: AudioStream, max_seconds: float) 
             yield frame
 
 
-def _resampled(frames: Iterator[AudioFrame], rate_hz: int) -> Iterator[AudioFrame]:
-    """Frames as mono 16-bit samples at `rate_hz`; the source's format may change on the way, as in chained Ogg."""
+def _resampled(frames: Iterator[AudioFrame], rate_hz: int, layout: str | None) -> Iterator[AudioFrame]:
+    """Frames as 16-bit samples at `rate_hz`, channel beside channel, in `layout` or in that of the first frame.
+
+    The source's format may change on the way, as in chained Ogg.
+    """
     resampler: AudioResampler | None = None
     current: tuple[str, str, int] | None = None
     for frame in frames:
@@ -123,7 +146,8 @@ def _resampled(frames: Iterator[AudioFrame], rate_hz: int) -> Iterator[AudioFram
         if resampler is None or source != current:
             if resampler is not None:
                 yield from resampler.resample(None)
-            resampler, current = AudioResampler(format="s16", layout="mono", rate=rate_hz), source
+            layout = layout or frame.layout.name
+            resampler, current = AudioResampler(format="s16", layout=layout, rate=rate_hz), source
         yield from resampler.resample(frame)
     if resampler is not None:
         yield from resampler.resample(None)

@@ -17,6 +17,7 @@ from gateway.errors import BadInput
 from gateway.tasks.text_to_speech import AudioFormat, Container
 
 _BLOCK_SAMPLES = 1 << 14
+_PROMPT_MUXERS = {"ogg": {"page_duration": "200000"}}  # microseconds; otherwise a page holds a second of sound
 _LIBOPUS_MONO_LIMIT = 256_000  # bit/s; the contract allows more, libopus does not
 
 
@@ -71,21 +72,67 @@ def encode(samples: NDArray[np.int16] | NDArray[np.float32], rate_hz: int, audio
 
     Raises `BadInput` as `check` does.
     """
-    check(audio)
-    codec = _CODECS[audio.encoding]
-    muxer, media_type = codec.containers[audio.container] if audio.container else next(iter(codec.containers.values()))
-    target_hz = audio.sample_rate or codec.rates_hz[0]
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=muxer) as out:
-        stream = out.add_stream(codec.name, rate=target_hz)
+    encoder = Encoder(rate_hz, audio, is_whole=True)
+    encoder.add(samples)
+    return encoder.finish(), encoder.media_type
+
+
+class Sink:
+    """Where encoded bytes go that are handed on at once: what has left cannot be rewritten, so it cannot seek."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def write(self, data: bytes) -> int:
+        """Take in what the muxer gives."""
+        self._bytes += data
+        return len(data)
+
+    def take(self) -> bytes:
+        """What came since the last time."""
+        data = bytes(self._bytes)
+        self._bytes.clear()
+        return data
+
+
+class Encoder:
+    """Encodes samples as they come; what `add` and `finish` give is, put together, one file or stream.
+
+    With `is_whole`, all comes at the end, and headers tell the length and what players must skip. Otherwise nothing
+    is ever rewritten: a WAV header then claims the greatest length there is.
+    """
+
+    def __init__(self, rate_hz: int, audio: AudioFormat, *, is_whole: bool = False) -> None:
+        """For mono samples at `rate_hz`; raises `BadInput` as `check` does."""
+        check(audio)
+        codec = _CODECS[audio.encoding]
+        first = next(iter(codec.containers.values()))
+        muxer, media_type = codec.containers[audio.container] if audio.container else first
+        target_hz = audio.sample_rate or codec.rates_hz[0]
+        self.media_type = media_type.format(rate=target_hz)
+        self._rate_hz = rate_hz
+        self._file = io.BytesIO() if is_whole else Sink()
+        # Packets are passed on one by one: in the muxer's buffer they would wait for 32 kB of company.
+        prompt = {"flush_packets": "1", **_PROMPT_MUXERS.get(muxer, {})}
+        self._out = av.open(self._file, "w", format=muxer, options=prompt)
+        stream = self._out.add_stream(codec.name, rate=target_hz)
         assert isinstance(stream, AudioStream)
         stream.codec_context.layout, stream.codec_context.format = "mono", codec.sample_format
         if codec.bit_rate is not None:
             stream.codec_context.bit_rate = min(audio.bit_rate or codec.bit_rate, _LIBOPUS_MONO_LIMIT)
+        self._stream = stream
+
+    def add(self, samples: NDArray[np.int16] | NDArray[np.float32]) -> bytes:
+        """What `samples`, shape (n,), int16 or float32 in [-1, 1], bring; possibly nothing yet."""
         for start in range(0, len(samples), _BLOCK_SAMPLES):
-            out.mux(stream.encode(_frame(samples[start : start + _BLOCK_SAMPLES], rate_hz)))
-        out.mux(stream.encode(None))
-    return buffer.getvalue(), media_type.format(rate=target_hz)
+            self._out.mux(self._stream.encode(_frame(samples[start : start + _BLOCK_SAMPLES], self._rate_hz)))
+        return self._file.take() if isinstance(self._file, Sink) else b""
+
+    def finish(self) -> bytes:
+        """What was held back, and the end."""
+        self._out.mux(self._stream.encode(None))
+        self._out.close()
+        return self._file.take() if isinstance(self._file, Sink) else self._file.getvalue()
 
 
 def _frame(samples: NDArray[Any], rate_hz: int) -> AudioFrame:

@@ -2,58 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field
-
-from gateway.config import Frozen, ModelSpec
-from gateway.engines.audio_encoding import check, encode
-from gateway.engines.base import Engine as Base
-from gateway.engines.espeak_library import Library, TooLong
+from gateway.config import ModelSpec
+from gateway.engines.espeak_library import Library
 from gateway.engines.options import read_options
-from gateway.errors import BadInput, GatewayError
+from gateway.engines.sentences import sentences
+from gateway.engines.speaking import Samples, SpeakingEngine, SpeakingOptions
+from gateway.errors import BadInput
 from gateway.tasks import Task
-from gateway.tasks.text_to_speech import SpeechOutput, Utterance
+from gateway.tasks.text_to_speech import Utterance
 
 # The contract's models speak American English; its codes for some languages are not espeak-ng's.
 _ALIASES = {"en": "en-us", "en-br": "en-gb", "zh": "cmn", "jp": "ja", "kr": "ko"}
 _EXAMPLES = "en, es, fr, de, zh, ja, ko"
-_VARIANTS = {
-    "angus": "m3",
-    "arcas": "m1",
-    "orion": "m2",
-    "orpheus": "m4",
-    "zeus": "m5",
-    "perseus": "m7",
-    "helios": "m8",
-    "asteria": "f1",
-    "athena": "f2",
-    "hera": "f3",
-    "luna": "f4",
-    "stella": "f5",
-}
+# The variants of espeak-ng's voices, handed out to the contract's speakers in turn.
+_MEN = "angus arcas orion orpheus zeus perseus helios apollo aries atlas draco hermes hyperion jupiter mars neptune"
+_MEN += " odysseus pluto saturn sirio nestor alvaro aquila javier"
+_WOMEN = "asteria athena hera luna stella amalthea andromeda aurora callista cora cordelia delia electra harmonia"
+_WOMEN += " helena iris janus juno minerva ophelia pandora phoebe thalia theia vesta"
+_WOMEN += " carina celeste diana selena estrella"
+_VARIANTS = dict(zip(_MEN.split(), cycle(("m3", "m1", "m2", "m4", "m5", "m7", "m8")), strict=False))
+_VARIANTS |= dict(zip(_WOMEN.split(), cycle(("f1", "f2", "f3", "f4", "f5")), strict=False))
 
 
-class Options(Frozen):
-    """`max_seconds`: the longest speech made; a few thousand characters of some scripts are an hour of it."""
-
-    max_seconds: float = Field(3600.0, gt=0)
-
-
-class Engine(Base):
+class Engine(SpeakingEngine):
     """Says any text literally, in the voice of its language and speaker; one engine per process, as the library is."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         """Start the library in `files`; raises `ModelUnavailable` if it or its data is missing."""
         super().__init__(spec, task, files)
-        self._max_seconds = read_options(Options, spec).max_seconds
+        self.max_seconds = read_options(SpeakingOptions, spec).max_seconds
         self._library = Library(files)
+        self.rate_hz = self._library.rate_hz
 
-    def run(self, inputs: Sequence[Any]) -> Sequence[SpeechOutput | GatewayError]:
-        """One encoded file per input; an input that cannot be spoken as asked gets its `BadInput`."""
-        return [self._answer(input) for input in inputs]
+    def begin(self, utterance: Utterance) -> Iterator[Samples]:
+        """The sentences one by one; raises `BadInput` for a language without a voice."""
+        voice = self.voice(utterance.language, utterance.speaker)
+        parts = list(sentences(utterance.text)) or [utterance.text]
+        return (self._library.speak(sentence, voice, self.max_seconds) for sentence in parts)
 
     def close(self) -> None:
         """Stop the library."""
@@ -72,16 +61,3 @@ class Engine(Base):
                 return f"{voice}+{variant}" if variant else voice
             tag = tag.rpartition("-")[0]
         raise BadInput(f"'/lang' must be a language this model speaks, such as {_EXAMPLES}")
-
-    def _answer(self, input: Any) -> SpeechOutput | GatewayError:
-        utterance: Utterance = input.utterance()
-        try:
-            check(utterance.audio)
-            voice = self.voice(utterance.language, utterance.speaker)
-            samples = self._library.speak(utterance.text, voice, self._max_seconds)
-        except TooLong:
-            return BadInput(f"'{input.text_field}' must not take longer than {self._max_seconds:g} seconds to say")
-        except BadInput as error:
-            return error
-        audio, media_type = encode(samples, self._library.rate_hz, utterance.audio)
-        return SpeechOutput(audio=audio, media_type=media_type)

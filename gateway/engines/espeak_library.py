@@ -20,10 +20,6 @@ _UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 
-class TooLong(Exception):
-    """The text takes longer to say than was allowed."""
-
-
 class _Voice(ctypes.Structure):
     """The head of `espeak_VOICE` in speak_lib.h; the library owns the rest."""
 
@@ -52,16 +48,14 @@ class Library:
     def speak(self, text: str, voice: str, max_seconds: float) -> NDArray[np.int16]:
         """Samples, shape (n,), at `rate_hz`, of `text` taken literally: neither markup nor commands are obeyed.
 
-        `voice` is a value of `voices`, with `+variant` after it if wanted. Raises `TooLong`, and
-        `ModelUnavailable` for a voice that cannot be loaded.
+        `voice` is a value of `voices`, with `+variant` after it if wanted. What takes longer than `max_seconds` is
+        broken off, a little beyond that. Raises `ModelUnavailable` for a voice that cannot be loaded.
         """
         if self._c.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ModelUnavailable(f"espeak-ng cannot load its voice {voice}")
         self._samples, self._limit_bytes = bytearray(), 2 * int(max_seconds * self.rate_hz)
         literal = _UNSPEAKABLE.sub(" ", text).encode() + b"\0"
         self._c.espeak_Synth(literal, len(literal), 0, 1, 0, _UTF8, None, None)
-        if len(self._samples) > self._limit_bytes:
-            raise TooLong
         return np.frombuffer(self._samples, np.int16)
 
     def stop(self) -> None:

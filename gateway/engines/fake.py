@@ -30,7 +30,8 @@ def _embed(input: EmbeddingsInput) -> Any:
 
 def _transcribe(input: Any) -> Transcript:
     info = TranscriptionInfo(language="en", language_probability=1.0, duration=1.0, duration_after_vad=1.0)
-    return Transcript(transcription_info=info, segments=[Segment(start=0.0, end=1.0, text=f"{len(input.audio)} bytes")])
+    segment = Segment(start=0.0, end=1.0, text=f"{len(input.audio)} bytes")
+    return Transcript(transcription_info=info, segments=[segment], asked=input)
 
 
 def _speak(input: Any) -> SpeechOutput:

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gateway.config import ConfigError, Frozen, ModelSpec
-from gateway.engines.audio import MAX_SECONDS, decode
+from gateway.engines.audio import MAX_SECONDS, decode, decode_channels
 from gateway.engines.base import Engine as Base
 from gateway.engines.options import read_options
+from gateway.engines.voice import voice_in
 from gateway.engines.whisper_features import BlockwiseFeatures
 from gateway.errors import BadInput, GatewayError, ModelUnavailable
 from gateway.tasks import Task
-from gateway.tasks.speech_recognition import Decoding, Segment, Transcript, TranscriptionInfo, Word
+from gateway.tasks.speech_listening import ListeningInput, is_news
+from gateway.tasks.speech_recognition import Decoding, Segment, SpeechInput, Transcript, TranscriptionInfo, Word
 
 _RATE_HZ = 16_000
 _FASTEST_FIRST = {"cpu": ("int8", "int8_float32", "float32"), "cuda": ("float16", "int8_float16", "float32")}
@@ -61,14 +63,28 @@ class Engine(Base):
         """One transcript per input; audio or languages that cannot be used give that input a `BadInput`."""
         return [self._answer(input) for input in inputs]
 
-    def _answer(self, input: Any) -> Transcript | GatewayError:
-        decoding: Decoding = input.decoding()
+    def _answer(self, input: SpeechInput) -> Transcript | GatewayError:
+        decoding = input.decoding()
         try:
             language = self._language(decoding.language, input.language_field)
-            audio = decode(input.audio, _RATE_HZ, self._max_seconds)
+            decode_all = decode_channels if input.is_by_channel else decode
+            audio = np.atleast_2d(decode_all(input.file(), _RATE_HZ, self._max_seconds))
         except BadInput as error:
             return error
-        return self._transcribe(audio, decoding.model_copy(update={"language": language}))
+        decoding = decoding.model_copy(update={"language": language})
+        heard, *others = (self._heard(channel, decoding, input) for channel in audio)
+        heard.others, heard.asked = others, input
+        return heard
+
+    def _heard(self, audio: NDArray[np.float32], decoding: Decoding, input: SpeechInput) -> Transcript:
+        """The transcript of one channel; of a live window only if somebody spoke on."""
+        if not isinstance(input, ListeningInput) or input.window is None:
+            return self._transcribe(audio, decoding)
+        voice = voice_in(audio)
+        is_new = is_news(voice, input.window)
+        heard = self._transcribe(audio, decoding) if is_new else _silence(audio, decoding.language)
+        heard.voice = voice
+        return heard
 
     def _language(self, code: str | None, field: str) -> str | None:
         """The language to decode in; None is for detection. English-only models hear English, whatever is asked."""
@@ -83,7 +99,7 @@ class Engine(Base):
         # Whisper hears words in silence and noise: where the voice detector finds no voice, it is not asked.
         voiced = get_speech_timestamps(audio)
         if not voiced:
-            return Transcript(transcription_info=_info(decoding.language or "en", 0.0, seconds, 0.0), segments=[])
+            return _silence(audio, decoding.language)
         if decoding.vad_filter:
             audio = np.concatenate(collect_chunks(audio, voiced)[0])
         options = decoding.model_dump(exclude={"vad_filter"})
@@ -91,7 +107,9 @@ class Engine(Base):
         if decoding.vad_filter:
             segments = restore_speech_timestamps(segments, voiced, _RATE_HZ)
         info = _info(found.language, found.language_probability, seconds, len(audio) / _RATE_HZ)
-        return Transcript(transcription_info=info, segments=_ordered(segments, seconds))
+        found_segments = list(segments)
+        confidences = [float(word.probability) for segment in found_segments for word in segment.words]
+        return Transcript(transcription_info=info, segments=_ordered(found_segments, seconds), confidences=confidences)
 
 
 def _device(spec: ModelSpec) -> tuple[str, int]:
@@ -119,6 +137,11 @@ def _compute_type(spec: ModelSpec, device: str, index: int) -> str:
 def _languages(model: WhisperModel) -> tuple[str, ...]:
     """The languages that have a token of their own; older multilingual models lack the newer ones."""
     return tuple(code for code in model.supported_languages if model.hf_tokenizer.token_to_id(f"<|{code}|>"))
+
+
+def _silence(audio: NDArray[np.float32], language: str | None) -> Transcript:
+    """The transcript of audio in which nobody is listened to."""
+    return Transcript(transcription_info=_info(language or "en", 0.0, len(audio) / _RATE_HZ, 0.0), segments=[])
 
 
 def _info(language: str, probability: float, seconds: float, kept_seconds: float) -> TranscriptionInfo:

@@ -55,8 +55,11 @@ class Request:
         return self.answer.done()
 
     def succeed(self, answer: Answer) -> None:
-        """Hand over the answer."""
+        """Hand over the answer; a caller who takes pieces gets it as the only one."""
         if not self.answer.done():
+            if self.news is not None:
+                extra = {"media_type": answer.media_type}
+                self.add(Piece(data=answer.body, finish_reason="stop", usage=answer.usage, extra=extra))
             self.answer.set_result(answer)
 
     def fail(self, error: GatewayError) -> None:

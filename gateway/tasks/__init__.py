@@ -13,6 +13,9 @@ from gateway.tasks import (
     reranking,
     responses,
     safety,
+    speech_flux,
+    speech_nemotron,
+    speech_nova,
     speech_recognition,
     summarization,
     text_classification,
@@ -21,6 +24,7 @@ from gateway.tasks import (
     text_to_image,
     text_to_speech,
     translation,
+    turn_detection,
 )
 from gateway.tasks.base import Answer, Extent, Origin, Registry, Task, TaskInput, UnknownTask
 from gateway.tasks.pieces import Piece, Usage
@@ -45,8 +49,14 @@ TASKS = Registry(
         summarization.TASK,
         speech_recognition.WHISPER,
         speech_recognition.TURBO,
+        speech_nova.NOVA,
+        speech_nemotron.NEMOTRON,
+        speech_flux.FLUX,
         text_to_speech.MELOTTS,
         text_to_speech.AURA,
+        text_to_speech.AURA_2_EN,
+        text_to_speech.AURA_2_ES,
+        turn_detection.TASK,
         image_classification.TASK,
         image_to_text.TASK,
         moondream.MOONDREAM,

@@ -100,7 +100,10 @@ class Task:
     `render` turns what an engine returned into the contract's `result` (or an `Answer`, for raw media);
     `collect` joins the pieces of a streaming engine's answer to an input into one output, for callers that do not
     stream. `takes_forms` says that a body may be multipart/form-data. `variants` are other forms that the same models
-    are also asked in, by the key that only their requests have.
+    are also asked in, by the key that only their requests have. With `takes_query`, what a body does not say is taken
+    from the query parameters: a raw body says nothing else. `is_live` says that the form is spoken over WebSocket
+    alone, `streams_media` that its media is sent while it is being made; the first piece of it says in `extra` which
+    `media_type` it has.
     """
 
     name: str
@@ -114,6 +117,9 @@ class Task:
     collect: Callable[[Sequence[Piece], Any], Any] | None = None
     takes_forms: bool = False
     max_body_bytes: int = 10 * MIB
+    takes_query: bool = False
+    is_live: bool = False
+    streams_media: bool = False
     variants: Mapping[str, Task] = field(default_factory=dict)
 
     def form_of(self, data: Any) -> Task:
@@ -122,8 +128,13 @@ class Task:
             return self
         return next((form for key, form in self.variants.items() if data.get(key) is not None), self)
 
-    def parse(self, data: Any) -> TaskInput:
-        """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`."""
+    def parse(self, data: Any, query: Mapping[str, Any] | None = None) -> TaskInput:
+        """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`.
+
+        `query` holds texts, and lists of texts for repeated parameters, under what `data` holds.
+        """
+        if query and isinstance(data, Mapping):
+            data = {**query, **data}
         return self._checked(self.input.model_validate, data)
 
     def parse_form(self, fields: Mapping[str, str | bytes]) -> TaskInput:
@@ -139,11 +150,11 @@ class Task:
         except RecursionError:
             raise BadInput("'/' is nested too deeply") from None
 
-    def parse_raw(self, data: bytes) -> TaskInput:
+    def parse_raw(self, data: bytes, query: Mapping[str, Any] | None = None) -> TaskInput:
         """The input that a body of raw media bytes describes; raises `BadInput` if the task takes none."""
         if self.media_field is None:
             return self.parse(None)
-        return self.parse({self.media_field: data})
+        return self.parse({self.media_field: data}, query)
 
     def encode(self, output: Any) -> Answer:
         """The answer for one engine output; the usage is taken from its `usage` attribute if it has one."""

@@ -8,21 +8,43 @@ from pydantic import BaseModel, Field
 
 from gateway.config import MIB
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.media import silence
+from gateway.tasks.media import vowels
 from gateway.tasks.validation import Base64, Boolean, ByteArray, Integer, Number, Text
 
+LanguageTag = Annotated[Text, Field(max_length=32)]
 
-class WhisperInput(TaskInput):
-    """Raw audio, or JSON with `audio` as an array of bytes; languages are ISO 639-1 codes."""
 
-    language_field: ClassVar[str] = "/source_lang"
-    audio: ByteArray
-    source_lang: Annotated[Text, Field(max_length=32)] | None = None
-    target_lang: Annotated[Text, Field(max_length=32)] | None = None
+class SpeechInput(TaskInput):
+    """What every form has: audio in some encoding. `language_field` is where the form names the language."""
+
+    language_field: ClassVar[str] = "/language"
+    audio: bytes
 
     def extent(self) -> Extent:
         """One row; the length is in encoded bytes, all that is known before decoding."""
         return Extent(1, len(self.audio))
+
+    @property
+    def is_by_channel(self) -> bool:
+        """Whether each channel is to be heard for itself."""
+        return False
+
+    def file(self) -> bytes:
+        """The audio as a file that says itself what it is."""
+        return self.audio
+
+    def decoding(self) -> Decoding:
+        """How to transcribe it."""
+        return Decoding()
+
+
+class WhisperInput(SpeechInput):
+    """Raw audio, or JSON with `audio` as an array of bytes; languages are ISO 639-1 codes."""
+
+    language_field: ClassVar[str] = "/source_lang"
+    audio: ByteArray
+    source_lang: LanguageTag | None = None
+    target_lang: LanguageTag | None = None
 
     def decoding(self) -> Decoding:
         """The decoding options both input forms share; this one leaves pauses out, where Whisper invents words."""
@@ -30,13 +52,12 @@ class WhisperInput(TaskInput):
         return Decoding(language=self.source_lang, task="translate" if to_english else "transcribe", vad_filter=True)
 
 
-class WhisperTurboInput(TaskInput):
+class WhisperTurboInput(SpeechInput):
     """JSON with `audio` as base64, and Whisper's decoding options."""
 
-    language_field: ClassVar[str] = "/language"
     audio: Base64
     task: Literal["transcribe", "translate"] = "transcribe"
-    language: Annotated[Text, Field(max_length=32)] | None = None
+    language: LanguageTag | None = None
     vad_filter: Boolean = False
     initial_prompt: Annotated[Text, Field(max_length=10_000)] | None = None
     prefix: Annotated[Text, Field(max_length=10_000)] | None = None
@@ -46,10 +67,6 @@ class WhisperTurboInput(TaskInput):
     compression_ratio_threshold: Annotated[Number, Field(ge=0, le=100)] = 2.4
     log_prob_threshold: Annotated[Number, Field(ge=-100, le=0)] = -1.0
     hallucination_silence_threshold: Annotated[Number, Field(ge=0, le=600)] | None = None
-
-    def extent(self) -> Extent:
-        """One row; the length is in encoded bytes, all that is known before decoding."""
-        return Extent(1, len(self.audio))
 
     def decoding(self) -> Decoding:
         """The decoding options both input forms share."""
@@ -102,11 +119,27 @@ class TranscriptionInfo(BaseModel):
     duration_after_vad: float
 
 
+class Span(BaseModel):
+    """A stretch of time in seconds."""
+
+    start: float
+    end: float
+
+
 class Transcript(BaseModel):
-    """What an engine returns: the segments and what is known of the whole."""
+    """What an engine returns: the segments and what is known of the whole.
+
+    `confidences` has one entry per word; `voice` is where somebody speaks, for inputs that ask for it; `others` are
+    the transcripts of the further channels, for inputs that ask by channel; `asked` is the input, for forms whose
+    answer depends on what was asked.
+    """
 
     transcription_info: TranscriptionInfo
     segments: list[Segment]
+    confidences: list[float] = Field(default_factory=list)
+    voice: list[Span] = Field(default_factory=list)
+    others: list[Transcript] = Field(default_factory=list)
+    asked: Any = None
 
     def text(self) -> str:
         """The whole text."""
@@ -167,14 +200,14 @@ def _turbo(transcript: Transcript) -> WhisperTurboOutput:
     )
 
 
-_COMMON: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "name": "automatic-speech-recognition",
     "title": "Automatic Speech Recognition",
     "media_field": "audio",
-    "canary": {"audio": silence(0.5)},
+    "canary": {"audio": vowels(0.5)},
     "max_body_bytes": 100 * MIB,
 }
-WHISPER = Task(**_COMMON, shape="whisper", input=WhisperInput, output=WhisperOutput, render=_whisper)
+WHISPER = Task(**COMMON, shape="whisper", input=WhisperInput, output=WhisperOutput, render=_whisper)
 TURBO = Task(
-    **_COMMON, shape="whisper-large-v3-turbo", input=WhisperTurboInput, output=WhisperTurboOutput, render=_turbo
+    **COMMON, shape="whisper-large-v3-turbo", input=WhisperTurboInput, output=WhisperTurboOutput, render=_turbo
 )

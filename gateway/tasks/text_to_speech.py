@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
 from gateway.tasks.base import Answer, Extent, Task, TaskInput
+from gateway.tasks.pieces import Piece
 from gateway.tasks.schema import raw_media
 from gateway.tasks.validation import Integer, Text
 
@@ -16,6 +18,15 @@ Encoding = Literal["linear16", "flac", "mulaw", "alaw", "mp3", "opus", "aac"]
 Container = Literal["none", "wav", "ogg"]
 Speaker = Literal[
     "angus", "asteria", "arcas", "orion", "orpheus", "athena", "luna", "zeus", "perseus", "helios", "hera", "stella"
+]
+EnglishSpeaker = Literal[
+    "amalthea", "andromeda", "apollo", "arcas", "aries", "asteria", "athena", "atlas", "aurora", "callista", "cora",
+    "cordelia", "delia", "draco", "electra", "harmonia", "helena", "hera", "hermes", "hyperion", "iris", "janus",
+    "juno", "jupiter", "luna", "mars", "minerva", "neptune", "odysseus", "ophelia", "orion", "orpheus", "pandora",
+    "phoebe", "pluto", "saturn", "thalia", "theia", "vesta", "zeus"
+]  # fmt: skip
+SpanishSpeaker = Literal[
+    "sirio", "nestor", "carina", "celeste", "alvaro", "diana", "aquila", "selena", "estrella", "javier"
 ]
 Speech = Annotated[Text, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
@@ -30,12 +41,13 @@ class AudioFormat(BaseModel):
 
 
 class Utterance(BaseModel):
-    """What an engine is asked to say, whatever the request's form was."""
+    """What an engine is asked to say, whatever the request's form was; `is_whole` asks for one file at the end."""
 
     text: str
     language: str = "en"
     speaker: str | None = None
     audio: AudioFormat = Field(default_factory=AudioFormat)
+    is_whole: bool = False
 
 
 class MelottsInput(TaskInput):
@@ -51,13 +63,14 @@ class MelottsInput(TaskInput):
 
     def utterance(self) -> Utterance:
         """The request in the engine's terms."""
-        return Utterance(text=self.prompt, language=self.lang)
+        return Utterance(text=self.prompt, language=self.lang, is_whole=True)
 
 
 class AuraInput(TaskInput):
     """`text` by `speaker`, encoded as asked for."""
 
     text_field: ClassVar[str] = "/text"
+    language: ClassVar[str] = "en"
     text: Speech
     speaker: Speaker = "angus"
     encoding: Encoding = "mp3"
@@ -74,7 +87,20 @@ class AuraInput(TaskInput):
         audio = AudioFormat(
             encoding=self.encoding, container=self.container, sample_rate=self.sample_rate, bit_rate=self.bit_rate
         )
-        return Utterance(text=self.text, speaker=self.speaker, audio=audio)
+        return Utterance(text=self.text, language=self.language, speaker=self.speaker, audio=audio)
+
+
+class EnglishAuraInput(AuraInput):
+    """`text` in English by one of aura-2's speakers."""
+
+    speaker: EnglishSpeaker = "luna"  # type: ignore[assignment]
+
+
+class SpanishAuraInput(AuraInput):
+    """`text` in Spanish by one of aura-2's speakers."""
+
+    language: ClassVar[str] = "es"
+    speaker: SpanishSpeaker = "aquila"  # type: ignore[assignment]
 
 
 class SpeechOutput(BaseModel):
@@ -98,6 +124,12 @@ def _aura(output: SpeechOutput) -> Answer:
     return Answer(output.audio, output.media_type)
 
 
+def _collect(pieces: Sequence[Piece], _input: Any) -> SpeechOutput:
+    """The audio of a streaming engine; its first piece says of what type."""
+    media_type = str(pieces[0].extra["media_type"])
+    return SpeechOutput(audio=b"".join(piece.data for piece in pieces), media_type=media_type)
+
+
 _NAME, _TITLE = "text-to-speech", "Text-to-Speech"
 MELOTTS = Task(
     name=_NAME,
@@ -107,13 +139,19 @@ MELOTTS = Task(
     output=MelottsOutput,
     canary={"prompt": "Hi"},
     render=_melotts,
+    collect=_collect,
 )
-AURA = Task(
-    name=_NAME,
-    title=_TITLE,
-    shape="aura",
-    input=AuraInput,
-    output=raw_media("audio/mpeg"),
-    canary={"text": "Hi"},
-    render=_aura,
+AURA, AURA_2_EN, AURA_2_ES = (
+    Task(
+        name=_NAME,
+        title=_TITLE,
+        shape=shape,
+        input=input,
+        output=raw_media("audio/mpeg"),
+        canary={"text": "Hi"},
+        render=_aura,
+        collect=_collect,
+        streams_media=True,
+    )
+    for shape, input in (("aura", AuraInput), ("aura-2-en", EnglishAuraInput), ("aura-2-es", SpanishAuraInput))
 )

@@ -86,6 +86,8 @@ def _phrase(error: ErrorDetails) -> str:
             return f"'{where}' must be one of {context['expected']}"
         case "finite_number":
             return f"'{where}' must be a finite number"
+        case "sentence":
+            return error["msg"]
         case "schema":
             return f"'{where}': {error['msg']}" if error["loc"] else error["msg"]
         case _:
@@ -107,6 +109,11 @@ def to_error(error: ValidationError) -> GatewayError:
 def schema_error(text: str) -> PydanticCustomError:
     """An error for validators to raise whose text goes to the caller as it stands."""
     return PydanticCustomError("schema", "{text}", {"text": text})
+
+
+def sentence_error(text: str) -> PydanticCustomError:
+    """Like `schema_error`, for a text that names the field itself."""
+    return PydanticCustomError("sentence", "{text}", {"text": text})
 
 
 def _whole(value: Any) -> Any:
@@ -148,7 +155,8 @@ def bytes_of_base64(value: Any) -> Any:
         raise PydanticCustomError("base64", "not base64", {"type": "string"}) from None
 
 
-def _not_empty(value: bytes) -> bytes:
+def not_empty(value: bytes) -> bytes:
+    """`value`, unless it is empty."""
     if not value:
         raise schema_error("the media must not be empty")
     return value
@@ -157,12 +165,12 @@ def _not_empty(value: bytes) -> bytes:
 ByteArray = Annotated[
     bytes,
     BeforeValidator(bytes_of_numbers),
-    AfterValidator(_not_empty),
+    AfterValidator(not_empty),
     WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}),
 ]
 Base64 = Annotated[
     bytes,
     BeforeValidator(bytes_of_base64),
-    AfterValidator(_not_empty),
+    AfterValidator(not_empty),
     WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from gateway.api.auth import OPEN
 from gateway.api.keyring import sha256
@@ -110,6 +110,8 @@ def every_route(app: FastAPI) -> list[tuple[str, str]]:
     """Method and concrete path of all routes; a kind of route that this cannot read fails the test."""
     found: list[tuple[str, str]] = []
     for route in app.routes:
+        if isinstance(route, WebSocketRoute):
+            continue  # tests/api/live has them
         assert isinstance(route, Route), route
         path = route.path_format.format(account_id=ACCOUNT, model_name="@cf/x")
         found += [(method, path) for method in route.methods or ("GET",)]
@@ -193,7 +195,8 @@ async def test_no_answer_allows_another_origin(tmp_path: Path, method: str) -> N
                 assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-async def test_a_websocket_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [RUN, f"/accounts/{ACCOUNT}/ai/run", "/health/x", "/nowhere"])
+async def test_a_websocket_needs_a_credential(tmp_path: Path, path: str) -> None:
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -202,9 +205,11 @@ async def test_a_websocket_is_refused(tmp_path: Path) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "path": RUN, "headers": [], "query_string": b"", "client": ("127.0.0.1", 1)}
-    await application(tmp_path)(scope, receive, send)
-    assert [message["type"] for message in sent] == ["websocket.close"]
+    scope = {"type": "websocket", "path": path, "headers": [], "query_string": b"", "client": ("127.0.0.1", 1)}
+    await with_key(tmp_path)(scope, receive, send)
+    start, body = sent
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
+    assert body["body"].decode() == MISSING
 
 
 @pytest.mark.parametrize("path", ["/user/tokens/verify", f"/accounts/{ACCOUNT}/tokens/verify"])

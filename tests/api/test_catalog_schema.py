@@ -60,12 +60,16 @@ def fits(schema: dict[str, Any], document: Any) -> bool:
 
 
 def as_json(task: Task, document: dict[str, Any]) -> dict[str, Any]:
-    """The document with bytes as callers write them in JSON, by trying both ways that there are."""
-    for write in (list, lambda media: base64.b64encode(media).decode()):
+    """The document with bytes as callers write them in JSON, by trying the ways that there are."""
+
+    def text(media: bytes) -> str:
+        return base64.b64encode(media).decode()
+
+    for write in (list, text, lambda media: {"body": text(media), "contentType": "audio/wav"}):
         plain = {key: write(value) if isinstance(value, bytes) else value for key, value in document.items()}
         if fits(input_schema(task), plain):
             return plain
-    raise AssertionError("neither numbers nor base64 fit")
+    raise AssertionError("neither numbers nor base64 nor an object fit")
 
 
 @EVERY_TASK

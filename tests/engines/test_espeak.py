@@ -15,6 +15,7 @@ from gateway.engines.espeak import Engine
 from gateway.errors import BadInput, ModelUnavailable
 from gateway.tasks import TASKS, Answer
 from gateway.tasks.text_to_speech import Encoding, Speaker, SpeechOutput
+from tests.engines.speaking import say
 
 JITTER_S = 0.05  # the synthesiser adds a little chance to every run
 MELOTTS, AURA = TASKS.get("text-to-speech", "melotts"), TASKS.get("text-to-speech", "aura")
@@ -32,13 +33,13 @@ def engine(espeak_files: Path) -> Iterator[Engine]:
 
 
 def melotts(engine: Engine, prompt: str, **fields: Any) -> SpeechOutput:
-    (output,) = engine.run([MELOTTS.parse({"prompt": prompt, **fields})])
+    (output,) = say(engine, MELOTTS, [MELOTTS.parse({"prompt": prompt, **fields})])
     assert isinstance(output, SpeechOutput)
     return output
 
 
 def aura(engine: Engine, text: str, **fields: Any) -> SpeechOutput:
-    (output,) = engine.run([AURA.parse({"text": text, **fields})])
+    (output,) = say(engine, MELOTTS, [AURA.parse({"text": text, **fields})])
     assert isinstance(output, SpeechOutput)
     return output
 
@@ -83,7 +84,7 @@ def test_languages_sound_different(engine: Engine) -> None:
 
 @pytest.mark.parametrize("lang", ["xx", "klingon", "-", "../en", "en+f1"])
 def test_an_unknown_language_is_refused_and_its_neighbour_is_not(engine: Engine, lang: str) -> None:
-    bad, good = engine.run([MELOTTS.parse({"prompt": "Hi", "lang": lang}), MELOTTS.parse({"prompt": "Hi"})])
+    bad, good = say(engine, MELOTTS, [MELOTTS.parse({"prompt": "Hi", "lang": lang}), MELOTTS.parse({"prompt": "Hi"})])
     assert isinstance(bad, BadInput)
     assert bad.detail.startswith("'/lang' must be a language")
     assert seconds(good) == pytest.approx(seconds(melotts(engine, "Hi")), abs=JITTER_S)
@@ -125,7 +126,7 @@ def test_a_request_leaves_nothing_behind(engine: Engine) -> None:
 
 
 def test_an_encoding_that_cannot_be_is_refused(engine: Engine) -> None:
-    (output,) = engine.run([AURA.parse({"text": "Hi", "encoding": "mp3", "container": "wav"})])
+    (output,) = say(engine, MELOTTS, [AURA.parse({"text": "Hi", "encoding": "mp3", "container": "wav"})])
     assert isinstance(output, BadInput)
     assert output.detail.startswith("'/container' ")
 
@@ -184,7 +185,7 @@ def test_speech_beyond_the_bound_is_refused_by_the_requests_own_field(engine: En
         MELOTTS.parse({"prompt": "nine " * 50}),
         AURA.parse({"text": "nine " * 50}),
     ]
-    good, *bad = short.run(inputs)
+    good, *bad = say(short, MELOTTS, inputs)
     assert isinstance(good, SpeechOutput)
     assert [error.detail for error in bad] == [
         "'/prompt' must not take longer than 2 seconds to say",

