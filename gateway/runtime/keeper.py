@@ -159,12 +159,13 @@ class Keeper:
     async def _live_once(self) -> None:
         """Find files and room, load, serve until the worker is lost or let go."""
         try:
-            files = await self._files()
-            if files is None or (grant := await self._room(files)) is None:
+            found = await self._find()
+            if found is None or (grant := await self._room(found[0])) is None:
                 return
             self.stay = Stay(self.spec, self._means.steward, grant)
             self.replica = replica = Replica(self.spec, self._house.queue, self._means.metrics, self.wake)
-            if await self._load(replica, self.stay, files):
+            replica.worker.spec = found[1]
+            if await self._load(replica, self.stay, found[0]):
                 await self._serve(replica, self.stay)
                 await self._part(replica)
         except BaseException:
@@ -174,9 +175,9 @@ class Keeper:
         finally:
             await self._clear(STOP_S)
 
-    async def _files(self) -> Path | None:
+    async def _find(self) -> tuple[Path, ModelSpec] | None:
         try:
-            return await self._means.files(self.spec)
+            return await self._means.find(self.spec)
         except GatewayError as error:
             await self._load_failed(error, delay_s=5.0 if self.spec.preload else 0.0)
             return None
@@ -218,7 +219,6 @@ class Keeper:
         self.state = "loading"
         device = placement.engine_device(self.spec.device, stay.device, self._means.steward.gpus)
         try:
-            replica.worker.spec = await self._means.resolved(self.spec)
             loaded = await replica.start(self._means.nursery, files, device)
         except GatewayError as error:
             await self._load_failed(error)

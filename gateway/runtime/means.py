@@ -35,13 +35,13 @@ class Means:
     metrics: Metrics
     steward: Steward
 
-    async def files(self, spec: ModelSpec) -> Path:
-        """Where the row's weights are; an empty path for a row without. Raises `ModelUnavailable`."""
-        return await asyncio.to_thread(self.weights.path, spec) if spec.source else Path()
+    async def find(self, spec: ModelSpec) -> tuple[Path, ModelSpec]:
+        """Where the row's weights are (an empty path for a row without), and the row as its worker needs it.
 
-    async def resolved(self, spec: ModelSpec) -> ModelSpec:
-        """The row as the worker needs it. Raises as `files` does."""
-        return await asyncio.to_thread(self.weights.resolved, spec) if spec.loras else spec
+        Raises `ModelUnavailable`.
+        """
+        files = await asyncio.to_thread(self.weights.path, spec) if spec.source else Path()
+        return files, await asyncio.to_thread(self.weights.resolved, spec) if spec.loras else spec
 
 
 @dataclass(frozen=True)
