@@ -26,12 +26,17 @@ class Request:
         "job",
         "news",
         "pieces",
+        "session",
         "size_bytes",
         "started",
     )
 
-    def __init__(self, job: Job, extent: Extent, deadline: float) -> None:
-        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`."""
+    def __init__(self, job: Job, extent: Extent, deadline: float, session: str = "") -> None:
+        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`.
+
+        Requests of one `session` wish to be answered by one replica.
+        """
+        self.session = session
         self.accepted_at = asyncio.get_running_loop().time()
         self.id = job.id
         self.job = job
