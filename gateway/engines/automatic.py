@@ -9,6 +9,8 @@ AUTO = "auto"
 ENGINES = {
     "automatic-speech-recognition": "whisper",
     "image-classification": "image_classifier",
+    "image-text-to-text": "llm",
+    "image-to-text": "llm",
     "multimodal-embeddings": "image_text_embedder",
     "object-detection": "object_detector",
     "reranking": "reranker",
@@ -16,8 +18,10 @@ ENGINES = {
     "text-classification": "classifier",
     "text-embeddings": "embedder",
     "text-generation": "llm",
+    "text-to-image": "diffusion",
     "text-to-speech": "espeak",
     "translation": "translator",
+    "voice-activity-detection": "smart_turn",
 }
 
 

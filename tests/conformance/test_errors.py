@@ -136,12 +136,10 @@ def test_no_credential_at_all_is_9106(server: Server) -> None:
 
 
 def test_a_client_that_gives_up_is_forgotten(server: Server) -> None:
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
-            server.run_url("@test/chat"),
-            json={"prompt": "word " * 4000, "max_tokens": 4000, "stream": True},
-            headers={"Authorization": "Bearer any"},
-            timeout=httpx.Timeout(5, read=0.0001),
-        )
+    asked = {"prompt": "word " * 4000, "max_tokens": 4000, "stream": True}
+    with httpx.stream(
+        "POST", server.run_url("@test/chat"), json=asked, headers={"Authorization": "Bearer any"}
+    ) as left:
+        assert "word" in next(left.iter_text())
     answer = httpx.post(server.run_url("@test/chat"), json={"prompt": "a b"}, headers={"Authorization": "Bearer any"})
     assert answer.json()["result"]["response"] == "a b"

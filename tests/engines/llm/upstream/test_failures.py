@@ -24,6 +24,7 @@ from gateway.errors import (
     RequestTooLarge,
     WorkerLost,
 )
+from gateway.tasks import Piece
 from tests.engines.llm.upstream.asking import HELLO, Asked, ask, load, serving
 from tests.engines.llm.upstream.scripted import SSE, Exchange, Script, Scripted, chunk, scripted, whole
 
@@ -196,32 +197,41 @@ def test_a_failure_in_the_middle_ends_the_answer() -> None:
 
 
 def test_a_server_that_is_gone_is_reported_and_new_requests_refused() -> None:
-    lost = threading.Event()
+    lost, begun = threading.Event(), threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        begun.set()
+        exchange.until_closed()
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Scripted(Exchange.until_closed, f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        server = Scripted(hold, f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
         threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
         engine = load({"url": server.url})
         engine.watch(lost.set)
         engine.admit(1, Asked(**HELLO))
+        assert begun.wait(30)
         listener.shutdown(socket.SHUT_RDWR)
+    news: list[Piece | GatewayError] = []
     with pytest.raises(Overloaded) as caught:
-        _refused(engine)
+        _refused(engine, news)
     assert caught.value.retry_after_s == 1
     assert lost.wait(30)
     with pytest.raises(Overloaded):
         engine.admit(3, Asked(**HELLO))
-    while not (news := engine.step()):
-        pass
-    assert isinstance(news[0][1], WorkerLost)
+    while not news:
+        news += [piece for _, piece in engine.step()]
+    assert isinstance(news[0], WorkerLost)
     engine.close()
 
 
-def _refused(engine: Engine) -> None:
-    """Ask while another stream is inside."""
+def _refused(engine: Engine, others: list[Piece | GatewayError]) -> None:
+    """Ask while another stream is inside, whose news are kept in `others`."""
     engine.admit(2, Asked(**HELLO))
     while True:
         for id, piece in engine.step():
-            if id == 2 and isinstance(piece, GatewayError):
+            if id == 1:
+                others.append(piece)
+            elif isinstance(piece, GatewayError):
                 raise piece
 
 
