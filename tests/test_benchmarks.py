@@ -19,7 +19,7 @@ from scripts.benchmarks.load import Refused, drive
 from scripts.benchmarks.overhead import ECHO
 from scripts.benchmarks.references.peer import PeerFailed, peer
 from scripts.benchmarks.report import Aim, Row, Sample, figure, percentile
-from scripts.benchmarks.server import python, run_path
+from scripts.benchmarks.server import NotRun, python, run_path
 from scripts.benchmarks.table import table, write
 from scripts.benchmarks.texts import passages
 
@@ -124,6 +124,20 @@ async def test_sides_take_turns(tmp_path: Path) -> None:
     figures = await bench.alternate({"a": side("a"), "b": side("b")})
     assert turns == ["a0", "b0", "a1", "b1"]
     assert figures["b"]["rate"] == Sample((2.0, 4.0))
+
+
+async def test_a_part_that_fails_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    async def measured() -> list[Row]:
+        return [Row("b", "r", "s", Sample((1.0,)))]
+
+    async def failed() -> list[Row]:
+        raise NotRun("the answers ended early")
+
+    bench = Bench(rounds=1, quick=True, folder=tmp_path, say=lambda _: None)
+    for part, measuring in (("first", measured()), ("second", failed()), ("third", measured())):
+        await bench.attempt(part, measuring)
+    assert bench.rows == [*await measured(), *await measured()]
+    assert bench.failures == {"second": "the answers ended early"}
 
 
 def test_texts_are_the_same_every_time_and_as_long_as_asked() -> None:

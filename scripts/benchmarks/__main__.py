@@ -18,7 +18,6 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from gateway.errors import GatewayError
 from scripts.benchmarks import (
     chat,
     chat_forms,
@@ -32,11 +31,8 @@ from scripts.benchmarks import (
     overhead,
     speech,
 )
-from scripts.benchmarks.bench import Bench
-from scripts.benchmarks.load import Refused
-from scripts.benchmarks.references.peer import PeerFailed
+from scripts.benchmarks.bench import FAILURES, Bench
 from scripts.benchmarks.report import Row
-from scripts.benchmarks.server import NotRun
 from scripts.benchmarks.table import notes, table, write
 
 Benchmark = Callable[[Bench], Awaitable[list[Row]]]
@@ -55,7 +51,6 @@ BENCHMARKS: dict[str, Benchmark] = {
 # They need what a machine may not have, or time to install it.
 ASKED_FOR = ("infinity", "gpu-chat")
 LIMIT_S = 900.0
-FAILURES = (GatewayError, NotRun, PeerFailed, Refused, OSError, TimeoutError)
 
 Only = Annotated[str, typer.Option(help=f"Of {', '.join(BENCHMARKS)}; comma-separated; default: all.")]
 Rounds = Annotated[int, typer.Option(min=1, max=20, help="How often the sides take turns.")]
@@ -74,7 +69,7 @@ def main(only: Only = "", rounds: Rounds = 3, quick: Quick = False, results: Res
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
         rows, failures = uvloop.run(_run(names, about, Path(folder)))
         write(path, rows, failures, about)
-        for name in failures:
+        for name in {failed.partition(":")[0] for failed in failures}:
             if (logs := Path(folder) / name).is_dir():
                 shutil.copytree(logs, path.with_suffix("") / name)
     console.print(table(rows))
@@ -104,10 +99,11 @@ async def _run(names: list[str], about: dict[str, Any], folder: Path) -> tuple[l
             bench = Bench(about["rounds"], about["quick"], folder / name, partial(_show, progress, whole))
             try:
                 async with asyncio.timeout(LIMIT_S):
-                    measured = await BENCHMARKS[name](bench)
-                rows += [replace(row, is_disturbed=bool(bench.disturbances)) for row in measured]
+                    bench.rows.extend(await BENCHMARKS[name](bench))
             except FAILURES as error:
                 failures[name] = str(error) or type(error).__name__
+            rows += [replace(row, is_disturbed=bool(bench.disturbances)) for row in bench.rows]
+            failures |= {f"{name}: {part}": reason for part, reason in bench.failures.items()}
             about["disturbances"] += bench.disturbances
             progress.advance(whole)
     return rows, failures

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import ModelSpec, load_specs
+from gateway.errors import GatewayError
+from scripts.benchmarks.load import Refused
 from scripts.benchmarks.machine import busy_cores
-from scripts.benchmarks.report import Sample
-from scripts.benchmarks.server import MODELS
+from scripts.benchmarks.references.peer import PeerFailed
+from scripts.benchmarks.report import Row, Sample
+from scripts.benchmarks.server import MODELS, NotRun
 
 Figures = Mapping[str, float]
 PEEK_S, BUSY_CORES = 0.25, 0.25
 Side = Callable[[int], Awaitable[Figures]]
+# What a benchmark may end with; anything else is a mistake in it.
+FAILURES = (GatewayError, NotRun, PeerFailed, Refused, OSError, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class Bench:
     folder: Path
     say: Callable[[str], None]
     disturbances: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    async def attempt(self, part: str, measuring: Awaitable[list[Row]]) -> None:
+        """Keep the rows of one part of the benchmark; if it fails, why, so that the other parts are measured still."""
+        try:
+            self.rows.extend(await measuring)
+        except FAILURES as error:
+            self.failures[part] = str(error) or type(error).__name__
 
     def scaled(self, count: int) -> int:
         """`count`, or a quarter of it in a quick run."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.benchmarks import machine
 from scripts.benchmarks.bench import Bench, Figures, Side, starter
-from scripts.benchmarks.chat import MODEL, NATIVE, ask
+from scripts.benchmarks.chat import ENDLESS, MODEL, ask
 from scripts.benchmarks.client import Address
 from scripts.benchmarks.report import Aim, Row, Sample
 from scripts.benchmarks.server import gateway
@@ -31,10 +31,11 @@ async def run(bench: Bench) -> list[Row]:
     """Tokens/s with and without a schema, and with and without a shared beginning; bytes of one more stream."""
     spec = starter(MODEL, threads=len(os.sched_getaffinity(0)), prefix_cache="shared")
     async with gateway(bench.folder, [spec]) as address:
-        memory = await _memory(bench, address)
-        rows = await _pair(bench, "with a JSON Schema", "without", 0.8, _constrained(bench, address))
-        rows += await _pair(bench, "prompts 90 % alike", "not alike", 2.0, _alike(bench, address))
-    return [*rows, Row(NAME, f"memory of one more stream, {MANY} at once", "MB", memory)]
+        await bench.attempt("memory", _memory(address))
+        schema = _pair(bench, "with a JSON Schema", "without", 0.8, _constrained(address))
+        await bench.attempt("JSON Schema", schema)
+        await bench.attempt("alike", _pair(bench, "prompts 90 % alike", "not alike", 2.0, _alike(bench, address)))
+    return []
 
 
 async def _pair(bench: Bench, one: str, other: str, least: float, sides: dict[str, Side]) -> list[Row]:
@@ -48,11 +49,11 @@ async def _pair(bench: Bench, one: str, other: str, least: float, sides: dict[st
     ]
 
 
-def _constrained(bench: Bench, address: Address) -> dict[str, Side]:
+def _constrained(address: Address) -> dict[str, Side]:
     async def side(number: int, **more: Any) -> Figures:
-        return await ask(NATIVE, address, STREAMS, prompts(STREAMS, seed=1000 + number), **more)
+        return await ask(ENDLESS, address, STREAMS, prompts(STREAMS, seed=1000 + number), **more)
 
-    wanted = {"type": "json_schema", "json_schema": SCHEMA}
+    wanted = {"type": "json_schema", "json_schema": {"name": "story", "schema": SCHEMA}}
     return {"schema": partial(side, response_format=wanted), "free": side}
 
 
@@ -66,16 +67,16 @@ def _alike(bench: Bench, address: Address) -> dict[str, Side]:
         own = passages(count, seed + 200, OWN_WORDS, OWN_WORDS)
         wishes = prompts(count, seed + 300)
         texts = [" ".join(parts) for parts in zip(others, own, wishes, strict=True)]
-        return await ask(NATIVE, address, STREAMS, texts, SHORT)
+        return await ask(ENDLESS, address, STREAMS, texts, SHORT)
 
     return {"alike": partial(side, is_shared=True), "different": partial(side, is_shared=False)}
 
 
-async def _memory(bench: Bench, address: Address) -> Sample:
+async def _memory(address: Address) -> list[Row]:
     """MB that each of many streams needs beyond the first, at their peak, of prompt and answer together."""
 
     async def peak(streams: int) -> int:
-        asking = asyncio.ensure_future(ask(NATIVE, address, streams, prompts(streams, seed=9000 + streams)))
+        asking = asyncio.ensure_future(ask(ENDLESS, address, streams, prompts(streams, seed=9000 + streams)))
         most = 0
         while not asking.done():
             most = max(most, await asyncio.to_thread(machine.memory_of_children))
@@ -85,4 +86,5 @@ async def _memory(bench: Bench, address: Address) -> Sample:
 
     await peak(1)
     alone, together = await peak(1), await peak(MANY)
-    return Sample(((together - alone) / (MANY - 1) / 1e6,))
+    needed = Sample(((together - alone) / (MANY - 1) / 1e6,))
+    return [Row(NAME, f"memory of one more stream, {MANY} at once", "MB", needed)]

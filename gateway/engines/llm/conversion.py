@@ -9,12 +9,16 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import openvino
 import openvino_genai
 
 from gateway.engines.llm.facts import gguf_facts
+from gateway.engines.llm.fusion import fuse
 from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
+# Of what is made here besides the library's own form: another number has every file converted anew.
+FORM = 2
 logger = logging.getLogger(__name__)
 
 
@@ -22,10 +26,11 @@ def converted(gguf: Path) -> Path | None:
     """The folder of `gguf`'s converted form, made now if it is not there; None if it cannot be kept.
 
     The name tells file, size, time and OpenVINO's version, so another file under the same name is converted
-    anew. Workers that convert at once each do so in a folder of their own; the first to finish is kept.
+    anew, as it is when `FORM` changes. Workers that convert at once each do so in a folder of their own; the first
+    to finish is kept.
     """
     stat = gguf.stat()
-    kept = converted_folder(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}"
+    kept = converted_folder(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}-{FORM}"
     if kept.is_dir():
         return kept
     try:
@@ -63,7 +68,19 @@ def _write(gguf: Path, folder: Path) -> None:
     for name in ("openvino_model", "openvino_tokenizer", "openvino_detokenizer"):
         if not all((folder / f"{name}.{suffix}").is_file() for suffix in ("xml", "bin")):
             raise OSError(f"{name} was not written")
+    _fuse(folder)
     gguf_facts(gguf).save(folder)
+
+
+def _fuse(folder: Path) -> None:
+    """Written beside what was read, whose weights are mapped into memory meanwhile, and then put in its place."""
+    model = openvino.Core().read_model(folder / "openvino_model.xml")
+    joined = fuse(model)
+    openvino.save_model(model, folder / "fused.xml", compress_to_fp16=False)
+    del model
+    for suffix in ("xml", "bin"):
+        (folder / f"fused.{suffix}").replace(folder / f"openvino_model.{suffix}")
+    logger.info("joined matrix products that read the same input: %d", joined)
 
 
 def _sweep(folder: Path) -> None:
