@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,6 +128,8 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             timeout_graceful_shutdown=max(1, round(settings.grace_s)),
         )
     )
+    # uvicorn repeats the signal once it has drained; to die of it would leave temporary files and look like a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
 
 
