@@ -121,6 +121,7 @@ def test_it_serves_with_a_key_is_healthy_and_ends_at_sigterm(container: Containe
         assert answer.json()["result"][0]["label"] == "SHORT"
         with httpx.stream("GET", f"http://127.0.0.1:{server.port}/ready") as closed:
             assert closed.status_code in (400, 401)
+        assert container.run(*container.command("gateway", "ready")).stdout == "ready\n"
         assert server.stop() == 0, "".join(server.log)
         assert "Application shutdown complete." in "".join(server.log)
     assert container.run(*check, GATEWAY_PORT=str(server.port)).returncode != 0
