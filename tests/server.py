@@ -68,7 +68,7 @@ def gateway(
         assert process.stderr is not None
         for text in process.stderr:
             server.log.append(text)
-            if found := re.search(r"listens on http://\S+:(\d+)", text):
+            if found := re.search(r"listens on https?://\S+:(\d+)", text):
                 server.port = int(found[1])
                 listening.set()
         listening.set()
