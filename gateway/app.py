@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from gateway import __version__
 from gateway.api import State, install
-from gateway.api.control import control
+from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import GIB, ModelSpec, Settings
@@ -63,6 +63,9 @@ def create_app(
     batches = Batches(BatchStore(settings.home / "batches"), registry.get)
     presence = Presence(store, specs)
 
+    async def is_ready() -> bool:
+        return registry.is_ready()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await registry.start()
@@ -71,8 +74,9 @@ def create_app(
             async with AsyncExitStack() as stack:
                 if management is not None:
                     reload = Reload(management.models_file, settings, keys, registry, presence, metrics)
+                    commands: dict[str, Command] = {"reload": reload, "ready": is_ready}
                     stack.enter_context(reload.on_hangup())
-                    await stack.enter_async_context(control(management.socket, {"reload": reload}))
+                    await stack.enter_async_context(control(management.socket, commands))
                 yield
         finally:
             await batches.stop()

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     accounts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="accepted account ids, comma-separated; empty: any 32 hexadecimal digits"
     )
+    tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
+    tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
     max_body_bytes: int = Field(100 * MIB, ge=1024)
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
     memory_gib: float | None = Field(

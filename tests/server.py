@@ -46,11 +46,20 @@ def gateway(
     command: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    inherit: bool = True,
 ) -> Iterator[Server]:
-    """A gateway on a free port; it has printed its address, its models load when asked."""
+    """A gateway on a free port; it has printed its address, its models load when asked.
+
+    Its environment is this process's and `env` on top; without `inherit` it is `env` alone.
+    """
     line = [*(command or (sys.executable, "-m", "gateway.cli.main", "serve")), "--port", "0", *arguments]
     process = subprocess.Popen(
-        line, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}, start_new_session=True, cwd=cwd
+        line,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**(os.environ if inherit else {}), **(env or {})},
+        start_new_session=True,
+        cwd=cwd,
     )
     server = Server(process)
     listening = threading.Event()
@@ -59,7 +68,7 @@ def gateway(
         assert process.stderr is not None
         for text in process.stderr:
             server.log.append(text)
-            if found := re.search(r"listens on http://\S+:(\d+)", text):
+            if found := re.search(r"listens on https?://\S+:(\d+)", text):
                 server.port = int(found[1])
                 listening.set()
         listening.set()

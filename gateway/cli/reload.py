@@ -19,7 +19,7 @@ Port = Annotated[int | None, typer.Option(help="The port it listens on; not need
 def reload(home: Home = None, port: Port = None) -> None:
     """Apply a changed models.yaml to the running gateway, without dropping a request."""
     settings = read_settings({} if home is None else {"home": home})
-    counts = ask(_socket(settings.home, port), "reload")
+    counts = ask(find_socket(settings.home, port), "reload")
     typer.echo(", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
@@ -41,7 +41,8 @@ def ask(path: Path, command: str) -> Any:
     return answer["result"]
 
 
-def _socket(home: Path, port: int | None) -> Path:
+def find_socket(home: Path, port: int | None) -> Path:
+    """Where the gateway on this home, and on `port` if given, takes commands; raises `ConfigError`."""
     if port is not None:
         return control_socket(home, port)
     found = sorted(path for path in (home / "run").glob("gateway-*.sock") if _is_served(path))

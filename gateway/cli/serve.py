@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
+import ssl
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +18,8 @@ from gateway.config import ConfigError, ModelSpec, Settings
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one [default: 8787].")]
+TlsCert = Annotated[Path | None, typer.Option(help="Serve HTTPS with this certificate (PEM, chain included).")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its private key (PEM) [default: in the certificate's file].")]
 Models = Annotated[Path | None, typer.Option(help="The models.yaml to serve.")]
 Home = Annotated[Path | None, typer.Option(help="The model store and keys [default: the user's data directory].")]
 LogFormat = Annotated[str | None, typer.Option(help="text or json.")]
@@ -26,6 +31,8 @@ Pull = Annotated[bool, typer.Option("--pull/--no-pull", help="Fetch missing star
 def serve(
     host: Host = None,
     port: Port = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     models: Models = None,
     home: Home = None,
     log_format: LogFormat = None,
@@ -37,6 +44,8 @@ def serve(
     given = {
         "host": host,
         "port": port,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
         "models": models,
         "home": home,
         "log_format": log_format,
@@ -47,6 +56,7 @@ def serve(
     path = config.find_models_file(settings)
     specs = config.load_specs(path)
     settings = config.with_file_settings(settings, path)
+    check_tls(settings)
     listener = bind(settings)
     with listener:
         if pull:
@@ -71,6 +81,20 @@ def is_loopback(host: str) -> bool:
     except OSError as error:
         raise ConfigError(f"cannot resolve --host {host}: {error.strerror}") from error
     return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+
+
+def check_tls(settings: Settings) -> None:
+    """Raise `ConfigError` if there is a certificate or key that cannot be served."""
+    if settings.tls_cert is None:
+        if settings.tls_key is not None:
+            raise ConfigError("--tls-key needs --tls-cert")
+        return
+    try:
+        # An empty password: without one OpenSSL would ask the terminal for it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (OSError, ValueError) as error:
+        files = " and ".join(str(file) for file in (settings.tls_cert, settings.tls_key) if file is not None)
+        raise ConfigError(f"no certificate with its unencrypted private key in {files}: {error}") from error
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -109,10 +133,13 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     host, port = listener.getsockname()[:2]
     management = Management(path.resolve(), control_socket(settings.home, port))
     app = create_app(settings, specs, pinned=Lock.for_models(path), management=management)
-    typer.echo(f"Gateway listens on http://{f'[{host}]' if ':' in host else host}:{port}", err=True)
+    scheme = "http" if settings.tls_cert is None else "https"
+    typer.echo(f"Gateway listens on {scheme}://{f'[{host}]' if ':' in host else host}:{port}", err=True)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
             loop="uvloop",
             http="httptools",
             ws="websockets-sansio",
@@ -126,6 +153,8 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             timeout_graceful_shutdown=max(1, round(settings.grace_s)),
         )
     )
+    # uvicorn repeats the signal once it has drained; to die of it would leave temporary files and look like a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
 
 

@@ -1,0 +1,68 @@
+"""`gateway serve --tls-cert`: a client that trusts the certificate is served, and unusable files end the start."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server import gateway, write_models
+from tests.test_dockerfile import last
+
+ROW = '{name: "@local/a", task: text-classification, engine: fake}'
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate for 127.0.0.1, its key, both in one file, and the key encrypted."""
+    folder = tmp_path_factory.mktemp("pem")
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [*make.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    lock = "openssl ec -in key.pem -aes256 -passout pass:secret -out locked.pem"
+    subprocess.run(lock.split(), cwd=folder, check=True, capture_output=True)
+    (folder / "both.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+    return folder
+
+
+@pytest.mark.parametrize("files", [("cert.pem", "key.pem"), ("both.pem", None)])
+def test_https_is_served_and_the_health_check_passes(files: tuple[str, str | None], pem: Path, tmp_path: Path) -> None:
+    models = write_models(tmp_path / "models.yaml", ROW)
+    options = [f"--tls-cert={pem / files[0]}", *([f"--tls-key={pem / files[1]}"] if files[1] else [])]
+    with gateway("--models", str(models), "--home", str(tmp_path), "--no-pull", *options) as server:
+        trust = ssl.create_default_context(cafile=pem / "cert.pem")
+        url = server.run_url("@local/a").replace("http:", "https:")
+        answer = httpx.post(url, json={"text": "a"}, headers={"Authorization": "Bearer any"}, verify=trust, timeout=60)
+        assert answer.json()["success"] is True
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{server.port}/health")
+        check = [sys.executable, *last("HEALTHCHECK").words()[1:]]
+        environment = {**os.environ, "GATEWAY_PORT": str(server.port), "GATEWAY_TLS_CERT": str(pem / files[0])}
+        assert subprocess.run(check, env=environment, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--tls-key", "key.pem"), "--tls-key needs --tls-cert"),
+        (("--tls-cert", "cert.pem"), "no certificate with its unencrypted private key in cert.pem"),
+        (("--tls-cert", "nowhere.pem"), "no certificate with its unencrypted private key in nowhere.pem"),
+        (("--tls-cert", "cert.pem", "--tls-key", "locked.pem"), "private key in cert.pem and locked.pem"),
+    ],
+)
+def test_files_that_cannot_be_served_end_the_start(options: tuple[str, ...], reason: str, pem: Path) -> None:
+    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--no-pull", "--port", "0", *options]
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "GATEWAY_HOME": str(pem)}
+    done = subprocess.run(command, cwd=pem, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert reason in done.stderr
