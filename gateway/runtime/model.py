@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -19,6 +20,7 @@ from gateway.runtime.queue import BatchQueue
 from gateway.runtime.request import Request
 from gateway.runtime.scaler import Scaler
 from gateway.runtime.steward import Shortage
+from gateway.runtime.timing import Timing
 from gateway.runtime.worker import OFF_LOOP_BYTES
 from gateway.tasks import Answer, Origin, Piece, Task, TaskInput
 
@@ -123,15 +125,25 @@ class Model:
             if (idle_s := keeper.idle_s) is not None and idle_s >= self._keep_s:
                 keeper.leave("idle")
 
-    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True) -> Answer:
+    async def infer(
+        self,
+        input: TaskInput,
+        origin: Origin,
+        task: Task | None = None,
+        *,
+        waits: bool = True,
+        timing: Timing | None = None,
+    ) -> Answer:
         """The answer to `input`, in the form of `task`, another shape of the model's task, if it is given.
+
+        `timing` learns where the time goes.
 
         Raises `GatewayError`, `Overloaded` also if the request would have to wait and `waits` is false; being
         cancelled withdraws the request.
         """
         if self._successor is not None:
-            return await self._successor.infer(input, origin, task, waits=waits)
-        request = await self._submit(input, origin, task, stream=False, waits=waits)
+            return await self._successor.infer(input, origin, task, waits=waits, timing=timing)
+        request = await self._submit(input, origin, task, stream=False, waits=waits, timing=timing)
         try:
             async with asyncio.timeout_at(request.deadline):
                 return await request.answer
@@ -141,15 +153,22 @@ class Model:
             self._withdraw(request)
 
     async def stream(
-        self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True
+        self,
+        input: TaskInput,
+        origin: Origin,
+        task: Task | None = None,
+        *,
+        waits: bool = True,
+        timing: Timing | None = None,
     ) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer, to the one that `is_last`. Raises as `infer` does, also before the first."""
         if self._successor is not None:
-            async with contextlib.aclosing(self._successor.stream(input, origin, task, waits=waits)) as pieces:
+            following = self._successor.stream(input, origin, task, waits=waits, timing=timing)
+            async with contextlib.aclosing(following) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        request = await self._submit(input, origin, task, stream=True, waits=waits)
+        request = await self._submit(input, origin, task, stream=True, waits=waits, timing=timing)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
@@ -204,7 +223,14 @@ class Model:
         return [keeper.inside for keeper in self._keepers]
 
     async def _submit(
-        self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool, waits: bool
+        self,
+        input: TaskInput,
+        origin: Origin,
+        task: Task | None,
+        *,
+        stream: bool,
+        waits: bool,
+        timing: Timing | None,
     ) -> Request:
         self._refuse_if_unable()
         arriving = object()
@@ -216,12 +242,13 @@ class Model:
             loop = asyncio.get_running_loop()
             shape, id = task.shape if task is not None else None, Request.next_id()
             job = Job(id, origin.request_id, stream, msgspec.Raw(packed), shape, origin.account, origin.model)
-            request = Request(job, extent, loop.time() + self.spec.timeout_s)
+            request = Request(job, extent, loop.time() + self.spec.timeout_s, timing)
             if self._closed is not None and self._ended:
                 raise self._closed.fresh()
             if not waits and len(self._queue) >= sum(keeper.room for keeper in self._keepers):
                 raise Overloaded
             self._queue.submit(request)
+            request.timing.queued_at = time.monotonic()
             self._enter(request)
         finally:
             self._exit(arriving)

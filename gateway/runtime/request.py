@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
 
 from gateway.errors import GatewayError, RequestTimeout
 from gateway.runtime.messages import Job
+from gateway.runtime.timing import Timing
 from gateway.tasks import Answer, Extent, Piece
 
 _ids = itertools.count(1)
@@ -28,15 +30,17 @@ class Request:
         "pieces",
         "size_bytes",
         "started",
+        "timing",
     )
 
-    def __init__(self, job: Job, extent: Extent, deadline: float) -> None:
-        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`."""
+    def __init__(self, job: Job, extent: Extent, deadline: float, timing: Timing | None = None) -> None:
+        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`; `timing` is kept up to date."""
         self.accepted_at = asyncio.get_running_loop().time()
         self.id = job.id
         self.job = job
         self.extent = extent
         self.deadline = deadline
+        self.timing = timing or Timing()
         self.size_bytes = len(memoryview(job.input))
         self.alone = False
         self.started = False
@@ -57,6 +61,7 @@ class Request:
     def succeed(self, answer: Answer) -> None:
         """Hand over the answer; a caller who takes pieces gets it as the only one."""
         if not self.answer.done():
+            self.timing.end()
             if self.news is not None:
                 extra = {"media_type": answer.media_type}
                 self.add(Piece(data=answer.body, finish_reason="stop", usage=answer.usage, extra=extra))
@@ -65,6 +70,7 @@ class Request:
     def fail(self, error: GatewayError) -> None:
         """Hand over the failure."""
         if not self.answer.done():
+            self.timing.end()
             self.answer.set_exception(error.fresh())
             self.answer.exception()
             if self.news is not None:
@@ -77,7 +83,8 @@ class Request:
 
     def add(self, piece: Piece) -> None:
         """Hand over a piece; while the caller is slow, text pieces grow together instead of piling up."""
-        self.started = True
+        if not self.started:
+            self.started, self.timing.first_at = True, time.monotonic()
         last = self.pieces[-1] if self.pieces else None
         if last is None or not last.absorb(piece):
             self.pieces.append(piece)
