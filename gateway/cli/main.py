@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from gateway import __version__
-from gateway.cli import keys, models, reload, serve
+from gateway.cli import keys, models, reload, serve, top
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Cloudflare Workers AI's routes from your own machine.",
 )
 app.command("serve")(serve.serve)
+app.command("top")(top.top)
 models.app.command("reload")(reload.reload)
 app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove; and reload models.yaml.")
 app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")

@@ -17,6 +17,10 @@ class Timing:
         self.queued_at = self.taken_at = self.first_at = self.ended_at = self.load_s = 0.0
         self.batch_items = 0
 
+    def queue(self) -> None:
+        """A model accepted the request."""
+        self.queued_at = time.monotonic()
+
     def take(self, now: float, batch_items: int, load_began_at: float, load_ended_at: float) -> None:
         """A worker takes the request, with others if `batch_items` is more than 1.
 
