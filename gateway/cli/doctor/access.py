@@ -22,8 +22,9 @@ def port(settings: Settings) -> Iterator[Finding]:
         return
     try:
         bind(settings).close()
-    except ConfigError as error:
-        text, _, advice = error.detail.partition("; " if "; " in error.detail else ": ")
+    except (ConfigError, OSError) as error:
+        told = getattr(error, "detail", str(error))
+        text, _, advice = told.partition("; " if "; " in told else ": ")
         yield fault("port", text, advice or "choose another with GATEWAY_HOST and GATEWAY_PORT")
     else:
         yield ok("port", f"{where} is free")
