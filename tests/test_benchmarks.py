@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from scripts.benchmarks import gpu_chat
 from scripts.benchmarks.bench import Bench, Figures
 from scripts.benchmarks.client import Address, Connection, Reply, get, post
 from scripts.benchmarks.load import Refused, drive
@@ -206,3 +207,11 @@ async def test_a_peer_that_ends_says_why(tmp_path: Path) -> None:
     with pytest.raises(PeerFailed, match="No module named"):
         async with peer("scripts.benchmarks.references.missing", tmp_path / "peer.log"):
             pass
+
+
+async def test_the_gpu_benchmark_measures_both_sides_also_where_there_is_none(tmp_path: Path) -> None:
+    bench = Bench(1, quick=True, folder=tmp_path, say=lambda _: None)
+    direct, bound = await gpu_chat.measure(bench, "tiny", "cpu", (2,))
+    assert direct.reference is not None
+    assert bound.reference is not None
+    assert min(direct.value.median, direct.reference.median, bound.reference.median) > 0

@@ -227,7 +227,8 @@ class Model:
             loop = asyncio.get_running_loop()
             shape, id = task.shape if task is not None else None, Request.next_id()
             job = Job(id, origin.request_id, stream, values, shape, origin.account, origin.model)
-            request = Request(job, extent, loop.time() + self.spec.timeout_s, timing)
+            session = f"{origin.account} {origin.affinity}" if origin.affinity else ""
+            request = Request(job, extent, loop.time() + self.spec.timeout_s, session, timing)
             if self._closed is not None and self._ended:
                 raise self._closed.fresh()
             if not waits and len(self._queue) >= sum(keeper.room for keeper in self._keepers):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.config import ModelSpec
 from gateway.errors import Overloaded
+from gateway.runtime.affinity import Affinity, Home
 from gateway.runtime.request import Request
 from gateway.tasks import Extent
 
@@ -63,6 +64,7 @@ class BatchQueue:
         self.max_bytes = max_bytes
         self.size_bytes = 0
         self._waiting: dict[int, Request] = {}
+        self._affinity = Affinity()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -95,24 +97,33 @@ class BatchQueue:
         self.size_bytes -= request.size_bytes
         return True
 
-    def take(self, budget: Budget, *, busy: bool = False) -> list[Request]:
+    def take(self, budget: Budget, *, busy: bool = False, taker: Home | None = None) -> list[Request]:
         """The next batch, possibly empty; at least the oldest request even if it alone is over the budget.
 
-        A request that must run alone comes alone, and only to a worker that is not `busy`.
+        A request that must run alone comes alone, and only to a worker that is not `busy`. With a `taker`, requests
+        whose session stays on another replica are left to that one.
         """
-        if not self._waiting or budget.items < 1:
+        if budget.items < 1:
             return []
-        head = next(iter(self._waiting.values()))
+        free = [request for request in self._waiting.values() if self._is_free(request, taker)]
+        if not free:
+            return []
+        head = free[0]
         if head.alone:
             batch = [] if busy else [head]
         else:
-            batch = [head, *self._companions(head, budget)]
+            batch = [head, *self._companions(head, free, budget)]
         for request in batch:
             self.discard(request)
+            if taker is not None:
+                self._affinity.note(request.session, taker)
         return batch
 
-    def _companions(self, head: Request, budget: Budget) -> list[Request]:
-        others = [request for request in self._waiting.values() if request is not head and not request.alone]
+    def _is_free(self, request: Request, taker: Home | None) -> bool:
+        return taker is None or self._affinity.allows(request.session, taker)
+
+    def _companions(self, head: Request, free: list[Request], budget: Budget) -> list[Request]:
+        others = [request for request in free if request is not head and not request.alone]
         if not others:
             return []
         length = head.extent.length

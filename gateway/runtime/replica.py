@@ -79,6 +79,11 @@ class Replica:
         return 0 if self._busy else self.spec.max_batch_items
 
     @property
+    def can_take(self) -> bool:
+        """Whether it is loaded, alive, and has room for one more request."""
+        return self.loaded is not None and not self.worker.is_lost and self.room > 0
+
+    @property
     def is_quiet(self) -> bool:
         """Whether it has owed a sign of life for too long to count as ready."""
         return self.worker.silent_s > QUIET_S
@@ -121,9 +126,8 @@ class Replica:
         """Take what waits, as much as fits."""
         if self._streams:
             budget = Budget(self.spec.max_streams - len(self.inside), 1 << 62)
-            batch = (
-                [] if any(r.alone for r in self.inside.values()) else self._queue.take(budget, busy=bool(self.inside))
-            )
+            has_loner = any(request.alone for request in self.inside.values())
+            batch = [] if has_loner else self._queue.take(budget, busy=bool(self.inside), taker=self)
         else:
             batch = [] if self._busy else self._queue.take(self._budget)
         if not batch:

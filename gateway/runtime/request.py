@@ -28,13 +28,20 @@ class Request:
         "job",
         "news",
         "pieces",
+        "session",
         "size_bytes",
         "started",
         "timing",
     )
 
-    def __init__(self, job: Job, extent: Extent, deadline: float, timing: Timing | None = None) -> None:
-        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`; `timing` is kept up to date."""
+    def __init__(
+        self, job: Job, extent: Extent, deadline: float, session: str = "", timing: Timing | None = None
+    ) -> None:
+        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`; `timing` is kept up to date.
+
+        Requests of one `session` wish to be answered by one replica.
+        """
+        self.session = session
         self.accepted_at = asyncio.get_running_loop().time()
         self.id = job.id
         self.job = job

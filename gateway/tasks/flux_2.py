@@ -1,4 +1,4 @@
-"""FLUX.2's form of text to image: fields of a form, among them up to four images to look at (contract section B6)."""
+"""FLUX.2's form of text to image: fields of a form, among them up to four images to look at."""
 
 from __future__ import annotations
 

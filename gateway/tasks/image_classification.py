@@ -1,4 +1,4 @@
-"""Image classification: one image in, the most probable labels out (contract section B9)."""
+"""Image classification: one image in, the most probable labels out."""
 
 from __future__ import annotations
 

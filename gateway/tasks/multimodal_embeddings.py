@@ -1,4 +1,4 @@
-"""Multimodal embeddings: an image, texts or both in, vectors of one space out (contract section B9)."""
+"""Multimodal embeddings: an image, texts or both in, vectors of one space out."""
 
 from __future__ import annotations
 

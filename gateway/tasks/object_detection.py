@@ -1,4 +1,4 @@
-"""Object detection: one image in, what is on it and where out (contract section B9)."""
+"""Object detection: one image in, what is on it and where out."""
 
 from __future__ import annotations
 

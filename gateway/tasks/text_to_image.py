@@ -1,4 +1,4 @@
-"""Text to image: a prompt and possibly images in, a picture out, raw or as base64 in JSON (contract section B6)."""
+"""Text to image: a prompt and possibly images in, a picture out, raw or as base64 in JSON."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class TransformersModel:
         use_threads(spec)
         precision = choose_precision(spec)
         self.device = precision.device
-        self.cache_bytes = 0
+        self.cache_bytes = 0 if spec.prefix_cache == "off" else options.prefix_cache_mib * MIB
         loaded = load(spec, weights, precision.torch_dtype, precision.device)
         self.tokenizer: Tokenizer = loaded.tokenizer
         self.window = loaded.window
