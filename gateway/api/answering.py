@@ -63,10 +63,14 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
         compat.check(model.spec, asked)
     model.keep_alive(keep_alive_s(request.headers))
     form = None if asked.form is model.task else asked.form
+    exchange = exchange_of(request.scope)
+    waits, timing = asked.waits, exchange.timing
     if asked.form.streams_media:
-        return MediaStream(model.stream(asked.input, origin, form, waits=asked.waits), model.spec.timeout_s)
+        pieces = model.stream(asked.input, origin, form, waits=waits, timing=timing)
+        return MediaStream(pieces, model.spec.timeout_s)
     if asked.form.collect is not None and getattr(asked.input, "stream", False):
-        frames = frames_for(asked, origin, is_openai=exchange_of(request.scope).is_openai)
-        return EventStream(model.stream(asked.input, origin, form, waits=asked.waits), frames, model.spec.timeout_s)
-    answering = model.infer(asked.input, origin, form, waits=asked.waits)
+        frames = frames_for(asked, origin, is_openai=exchange.is_openai)
+        pieces = model.stream(asked.input, origin, form, waits=waits, timing=timing)
+        return EventStream(pieces, frames, model.spec.timeout_s)
+    answering = model.infer(asked.input, origin, form, waits=waits, timing=timing)
     return whole(await unless_disconnected(answering, request.receive))

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.envelope import failure
 from gateway.api.exchange import Exchange, begin
 from gateway.api.paths import canonical, is_openai
+from gateway.api.server_timing import header_value
 from gateway.runtime.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -19,6 +20,8 @@ _BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start",
 
 def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
     yield b"cf-ai-req-id", exchange.request_id.encode()
+    if exchange.timing.was_queued:
+        yield b"server-timing", header_value(exchange.timing)
     if exchange.asked != exchange.model:
         yield b"cf-aig-routed-model", exchange.model.encode()
 

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from gateway import __version__
-from gateway.cli import keys, models, ready, reload, serve
+from gateway.cli import keys, models, ready, reload, serve, top
+from gateway.cli.doctor import command as doctor
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("ready")(ready.ready)
+app.command("top")(top.top)
+app.command("doctor")(doctor.doctor)
 models.app.command("reload")(reload.reload)
 app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove; and reload models.yaml.")
 app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")

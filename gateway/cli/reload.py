@@ -45,7 +45,7 @@ def find_socket(home: Path, port: int | None) -> Path:
     """Where the gateway on this home, and on `port` if given, takes commands; raises `ConfigError`."""
     if port is not None:
         return control_socket(home, port)
-    found = sorted(path for path in (home / "run").glob("gateway-*.sock") if _is_served(path))
+    found = sorted(path for path in (home / "run").glob("gateway-*.sock") if is_served(path))
     if len(found) != 1:
         those = ", ".join(path.stem.rpartition("-")[2] for path in found)
         several = f"gateways on the ports {those} use {home}: say which with --port"
@@ -53,7 +53,7 @@ def find_socket(home: Path, port: int | None) -> Path:
     return found[0]
 
 
-def _is_served(path: Path) -> bool:
+def is_served(path: Path) -> bool:
     """Whether a gateway listens there: one that was killed leaves its socket behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

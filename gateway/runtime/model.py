@@ -6,25 +6,24 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-import msgspec
 import structlog
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, ModelNotFound, ModelUnavailable, Overloaded, RequestTimeout
-from gateway.runtime import messages, status
+from gateway.runtime import status
 from gateway.runtime.keeper import Keeper
 from gateway.runtime.means import Household, Means
 from gateway.runtime.messages import Job
+from gateway.runtime.open_requests import OpenRequests
+from gateway.runtime.packing import packed
 from gateway.runtime.queue import BatchQueue
 from gateway.runtime.request import Request
 from gateway.runtime.scaler import Scaler
 from gateway.runtime.steward import Shortage
-from gateway.runtime.worker import OFF_LOOP_BYTES
+from gateway.runtime.timing import Timing
 from gateway.tasks import Answer, Origin, Piece, Task, TaskInput
 
 log = structlog.get_logger("gateway.model")
-# How much of an input is certainly small enough to be packed on the event loop, in units of its extent.
-_SURELY_SMALL = OFF_LOOP_BYTES // 16
 
 
 class Model:
@@ -48,9 +47,7 @@ class Model:
         self._closed: GatewayError | None = None
         self._successor: Model | None = None
         self._ended = False
-        self._open: set[object] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._open = OpenRequests()
 
     def start(self) -> None:
         """Begin to keep the replicas: preloaded ones load now, others with their first request. Once is enough."""
@@ -84,7 +81,7 @@ class Model:
 
     async def drained(self) -> None:
         """Return once every accepted request has its answer."""
-        await self._empty.wait()
+        await self._open.none_left()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let accepted ones finish within `grace_s`, then end the workers.
@@ -94,7 +91,7 @@ class Model:
         self._closed = error = self._closed or ModelUnavailable(f"{self.spec.name} is shutting down")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._empty.wait()
+                await self._open.none_left()
         if not self._ended:
             self._ended = True
             for request in self._queue:
@@ -123,15 +120,23 @@ class Model:
             if (idle_s := keeper.idle_s) is not None and idle_s >= self._keep_s:
                 keeper.leave("idle")
 
-    async def infer(self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True) -> Answer:
+    async def infer(
+        self,
+        input: TaskInput,
+        origin: Origin,
+        task: Task | None = None,
+        *,
+        waits: bool = True,
+        timing: Timing | None = None,
+    ) -> Answer:
         """The answer to `input`, in the form of `task`, another shape of the model's task, if it is given.
 
-        Raises `GatewayError`, `Overloaded` also if the request would have to wait and `waits` is false; being
-        cancelled withdraws the request.
+        `timing` learns where the time goes. Raises `GatewayError`, `Overloaded` also if the request would have to wait
+        and `waits` is false; being cancelled withdraws the request.
         """
         if self._successor is not None:
-            return await self._successor.infer(input, origin, task, waits=waits)
-        request = await self._submit(input, origin, task, stream=False, waits=waits)
+            return await self._successor.infer(input, origin, task, waits=waits, timing=timing)
+        request = await self._submit(input, origin, task, timing, stream=False, waits=waits)
         try:
             async with asyncio.timeout_at(request.deadline):
                 return await request.answer
@@ -141,15 +146,22 @@ class Model:
             self._withdraw(request)
 
     async def stream(
-        self, input: TaskInput, origin: Origin, task: Task | None = None, *, waits: bool = True
+        self,
+        input: TaskInput,
+        origin: Origin,
+        task: Task | None = None,
+        *,
+        waits: bool = True,
+        timing: Timing | None = None,
     ) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer, to the one that `is_last`. Raises as `infer` does, also before the first."""
         if self._successor is not None:
-            async with contextlib.aclosing(self._successor.stream(input, origin, task, waits=waits)) as pieces:
+            following = self._successor.stream(input, origin, task, waits=waits, timing=timing)
+            async with contextlib.aclosing(following) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        request = await self._submit(input, origin, task, stream=True, waits=waits)
+        request = await self._submit(input, origin, task, timing, stream=True, waits=waits)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
@@ -204,40 +216,31 @@ class Model:
         return [keeper.inside for keeper in self._keepers]
 
     async def _submit(
-        self, input: TaskInput, origin: Origin, task: Task | None, *, stream: bool, waits: bool
+        self, input: TaskInput, origin: Origin, task: Task | None, timing: Timing | None, *, stream: bool, waits: bool
     ) -> Request:
         self._refuse_if_unable()
         arriving = object()
-        self._enter(arriving)
+        self._open.enter(arriving)
         try:
-            values, extent = input.model_dump(exclude_unset=True), input.extent()
-            small = extent.rows * extent.length < _SURELY_SMALL
-            packed = messages.pack(values) if small else await asyncio.to_thread(messages.pack, values)
+            extent = input.extent()
+            values = await packed(input, extent)
             loop = asyncio.get_running_loop()
             shape, id = task.shape if task is not None else None, Request.next_id()
-            job = Job(id, origin.request_id, stream, msgspec.Raw(packed), shape, origin.account, origin.model)
+            job = Job(id, origin.request_id, stream, values, shape, origin.account, origin.model)
             session = f"{origin.account} {origin.affinity}" if origin.affinity else ""
-            request = Request(job, extent, loop.time() + self.spec.timeout_s, session)
+            request = Request(job, extent, loop.time() + self.spec.timeout_s, session, timing)
             if self._closed is not None and self._ended:
                 raise self._closed.fresh()
             if not waits and len(self._queue) >= sum(keeper.room for keeper in self._keepers):
                 raise Overloaded
             self._queue.submit(request)
-            self._enter(request)
+            request.timing.queue()
+            self._open.enter(request)
         finally:
-            self._exit(arriving)
+            self._open.leave(arriving)
         for keeper in self._keepers:
             keeper.wake()
         return request
-
-    def _enter(self, who: object) -> None:
-        self._open.add(who)
-        self._empty.clear()
-
-    def _exit(self, who: object) -> None:
-        self._open.discard(who)
-        if not self._open:
-            self._empty.set()
 
     def _refuse_if_unable(self) -> None:
         if self._closed is not None:
@@ -251,7 +254,7 @@ class Model:
     def _withdraw(self, request: Request) -> None:
         """Forget a request whose caller has its answer or has left."""
         request.abandon()
-        self._exit(request)
+        self._open.leave(request)
         if not self._queue.discard(request):
             for keeper in self._keepers:
                 if keeper.replica is not None and request.id in keeper.inside:

@@ -45,13 +45,16 @@ class Replica:
         self._busy = False
         self._served_one = False
         self._fed_at = 0.0
+        self._load_began_at = self._load_ended_at = 0.0
         self._metrics = metrics
         self._batch_items = metrics.batch_items.labels(spec.name)
 
     async def start(self, nursery: Nursery, files: Path, device: str) -> Loaded:
         """Load; raises `ModelUnavailable` with the reason. Call `end` in any case."""
+        self._load_began_at = time.monotonic()
         self.loaded = await self.worker.start(nursery, files, canary=self.spec.preload, device=device)
         self.usage, self.idle_since = self.loaded.taken, time.monotonic()
+        self._load_ended_at = self.idle_since
         return self.loaded
 
     async def end(self, grace_s: float) -> None:
@@ -134,6 +137,9 @@ class Replica:
         self.inside |= {request.id: request for request in batch}
         self._note_inside()
         self._batch_items.observe(len(batch))
+        together = len(self.inside) if self._streams else len(batch)
+        for request in batch:
+            request.timing.take(self._fed_at, together, self._load_began_at, self._load_ended_at)
         run = Run([request.job for request in batch])
         if sum(request.size_bytes for request in batch) > OFF_LOOP_BYTES:
             self.worker.send_frame(await asyncio.to_thread(messages.to_frame, run))

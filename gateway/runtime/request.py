@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
 
 from gateway.errors import GatewayError, RequestTimeout
 from gateway.runtime.messages import Job
+from gateway.runtime.timing import Timing
 from gateway.tasks import Answer, Extent, Piece
 
 _ids = itertools.count(1)
@@ -29,10 +31,13 @@ class Request:
         "session",
         "size_bytes",
         "started",
+        "timing",
     )
 
-    def __init__(self, job: Job, extent: Extent, deadline: float, session: str = "") -> None:
-        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`.
+    def __init__(
+        self, job: Job, extent: Extent, deadline: float, session: str = "", timing: Timing | None = None
+    ) -> None:
+        """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`; `timing` is kept up to date.
 
         Requests of one `session` wish to be answered by one replica.
         """
@@ -42,6 +47,7 @@ class Request:
         self.job = job
         self.extent = extent
         self.deadline = deadline
+        self.timing = timing or Timing()
         self.size_bytes = len(memoryview(job.input))
         self.alone = False
         self.started = False
@@ -62,6 +68,7 @@ class Request:
     def succeed(self, answer: Answer) -> None:
         """Hand over the answer; a caller who takes pieces gets it as the only one."""
         if not self.answer.done():
+            self.timing.end()
             if self.news is not None:
                 extra = {"media_type": answer.media_type}
                 self.add(Piece(data=answer.body, finish_reason="stop", usage=answer.usage, extra=extra))
@@ -70,6 +77,7 @@ class Request:
     def fail(self, error: GatewayError) -> None:
         """Hand over the failure."""
         if not self.answer.done():
+            self.timing.end()
             self.answer.set_exception(error.fresh())
             self.answer.exception()
             if self.news is not None:
@@ -82,7 +90,8 @@ class Request:
 
     def add(self, piece: Piece) -> None:
         """Hand over a piece; while the caller is slow, text pieces grow together instead of piling up."""
-        self.started = True
+        if not self.started:
+            self.started, self.timing.first_at = True, time.monotonic()
         last = self.pieces[-1] if self.pieces else None
         if last is None or not last.absorb(piece):
             self.pieces.append(piece)

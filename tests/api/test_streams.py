@@ -45,6 +45,7 @@ async def test_a_stream_is_text_frames_then_usage_then_done(served: Served) -> N
         "cache-control": "no-cache",
         "x-accel-buffering": "no",
         "cf-ai-req-id": response.headers["cf-ai-req-id"],
+        "server-timing": response.headers["server-timing"],
     }
 
 
