@@ -67,6 +67,8 @@ def _alike(bench: Bench, address: Address) -> dict[str, Side]:
         own = passages(count, seed + 200, OWN_WORDS, OWN_WORDS)
         wishes = prompts(count, seed + 300)
         texts = [" ".join(parts) for parts in zip(others, own, wishes, strict=True)]
+        if is_shared:  # as with instructions that every prompt begins with: somebody has sent them before
+            await ask(ENDLESS, address, 1, [f"{common} {wishes[0]}"], SHORT)
         return await ask(ENDLESS, address, STREAMS, texts, SHORT)
 
     return {"alike": partial(side, is_shared=True), "different": partial(side, is_shared=False)}
