@@ -39,7 +39,7 @@ def top(url: Url = None, every: Every = 1.0, once: Once = False, show_all: All =
     console = console if console.is_terminal else Console(width=240)
     with closing(Watcher(url or _default_url(), os.environ.get("GATEWAY_KEY"))) as watcher:
         first = watcher.look()
-        if once:
+        if once or not console.is_terminal:
             console.print(screen(first, None, show_all=show_all))
         else:
             _follow(watcher, first, every, console, show_all=show_all)

@@ -85,6 +85,12 @@ def test_all_shows_also_those_that_do_nothing(server: Server) -> None:
     assert cells(done.stdout, "asleep")[1] == "unloaded"
 
 
+def test_without_a_terminal_it_prints_once_and_ends(server: Server) -> None:
+    done = top("--url", url(server))
+    assert done.returncode == 0
+    assert cells(done.stdout, "classify")[1] == "ready"
+
+
 def test_nobody_there_is_one_line_that_says_what_to_do() -> None:
     done = top("--once", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
