@@ -102,6 +102,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
 
     from gateway import logs
     from gateway.api.live.socket import MAX_FRAME_BYTES
+    from gateway.api.protocol import BoundedProtocol
     from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
 
@@ -114,7 +115,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
         uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=BoundedProtocol,
             ws="websockets-sansio",
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,
