@@ -125,7 +125,7 @@ def to_asked(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any]
             raise BadInput("multipart bodies are not accepted by this model; send JSON")
         return Asked(task.parse_form(decode_form(headers["content-type"], body)), task)
     if is_json(kind, body):
-        fields = _number_fields(task.input) if len(body) > LARGE_BYTES else ()
+        fields = number_fields(task.input) if len(body) > LARGE_BYTES else ()
         document = decode_media(body, *fields) if fields else None
         return asked_of(task, decode_json(body) if document is None else document, query)
     if task.media_field is None:
@@ -134,7 +134,7 @@ def to_asked(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any]
 
 
 @lru_cache
-def _number_fields(kind: type[TaskInput]) -> tuple[str, ...]:
+def number_fields(kind: type[TaskInput]) -> tuple[str, ...]:
     """The fields that may be media written as an array of numbers, by the input's own schema."""
     fields = kind.model_json_schema().get("properties", {}).items()
     return tuple(name for name, schema in fields if any(map(_is_bytes, (schema, *schema.get("anyOf", ())))))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.api import batches
 from gateway.api.answering import parsed, read_document, reply
-from gateway.api.bodies import LARGE_BYTES, may_wait, off_loop, query_of, read_body, to_asked
+from gateway.api.bodies import LARGE_BYTES, may_wait, number_fields, off_loop, query_of, read_body, to_asked
 from gateway.api.choosing import Chosen, choose
 from gateway.api.envelope import success
 from gateway.api.routes import Route
@@ -63,8 +63,10 @@ async def run(request: Request) -> Response:
 
 async def run_named(request: Request) -> Response:
     """Run the model named in the body, `{"model": …, "input": …}`. Raises `GatewayError`."""
-    limit_bytes = max((model.task.max_body_bytes for model in state_of(request).registry), default=0)
-    document, size_bytes = await read_document(request, limit_bytes)
+    tasks = [model.task for model in state_of(request).registry]
+    limit_bytes = max((task.max_body_bytes for task in tasks), default=0)
+    media_fields = {name for task in tasks for name in number_fields(task.input)}
+    document, size_bytes = await read_document(request, limit_bytes, media_fields)
     name, values = _named(document)
     chosen = _spoken_to(await choose(request, name))
     if size_bytes > chosen.task.max_body_bytes:

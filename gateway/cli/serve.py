@@ -126,6 +126,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
 
     from gateway import logs
     from gateway.api.live.socket import MAX_FRAME_BYTES
+    from gateway.api.protocol import BoundedProtocol
     from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
 
@@ -141,7 +142,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             loop="uvloop",
-            http="httptools",
+            http=BoundedProtocol,
             ws="websockets-sansio",
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,

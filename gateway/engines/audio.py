@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NoReturn
 
 import av
@@ -83,12 +84,9 @@ def _decode(data: bytes, rate_hz: int, max_seconds: float, field: str, layout: s
     samples, channels = bytearray(), 1
     limit_bytes = 2 * int(max_seconds * rate_hz)
     try:
-        with av.open(
-            io.BytesIO(data), "r", container_options=_CONTAINER_OPTIONS, io_open=_refuse, metadata_errors="ignore"
-        ) as container:
-            stream = container.streams.best("audio")
-            if not isinstance(stream, AudioStream):
-                raise BadInput(f"'{field}' has no audio track")
+        _admit_length(data, max_seconds)
+        with _opened(data) as container:
+            stream = _track(container, field)
             for frame in _resampled(_frames(container, stream, max_seconds), rate_hz, layout):
                 channels = frame.layout.nb_channels
                 if channels > MAX_CHANNELS:
@@ -110,6 +108,34 @@ def _decode(data: bytes, rate_hz: int, max_seconds: float, field: str, layout: s
 
 class _TooLong(Exception):
     """More audio than was asked for."""
+
+
+def _opened(data: bytes) -> InputContainer:
+    return av.open(
+        io.BytesIO(data), "r", container_options=_CONTAINER_OPTIONS, io_open=_refuse, metadata_errors="ignore"
+    )
+
+
+def _track(container: InputContainer, field: str) -> AudioStream:
+    stream = container.streams.best("audio")
+    if not isinstance(stream, AudioStream):
+        raise BadInput(f"'{field}' has no audio track")
+    return stream
+
+
+def _admit_length(data: bytes, max_seconds: float) -> None:
+    """Raise `_TooLong` if the file's packets say so themselves: hours of silence need not be decoded to be refused."""
+    with _opened(data) as container:
+        stream = container.streams.best("audio")
+        if not isinstance(stream, AudioStream) or stream.time_base is None:
+            return
+        most = (max_seconds + 1) / stream.time_base
+        try:
+            for length in accumulate(packet.duration or 0 for packet in container.demux(stream)):
+                if length > most:
+                    raise _TooLong
+        except av.FFmpegError:
+            return  # what there is before the damage is heard
 
 
 def _frames(container: InputContainer, stream: AudioStream, max_seconds: float) -> Iterator[AudioFrame]:

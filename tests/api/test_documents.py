@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.api.documents import BOM, MAX_DEPTH, STEP_BYTES, decode_json, decode_media
+from gateway.api.documents import BOM, MAX_DECODED_MIB, MAX_DEPTH, STEP_BYTES, decode_json, decode_media
+from gateway.config import MIB
 from gateway.errors import BadInput
 
 MANY = list(range(256)) * 300
@@ -85,6 +87,48 @@ def test_faults_after_the_first_step_are_seen(ending: str) -> None:
         whole = numbers[:length].rstrip(",")
         assert decode_media(b'{"audio":[%b]}' % whole.encode(), "audio") is not None
         assert decode_media(b'{"audio":[%b%b]}' % (whole.encode(), ending.encode()), "audio") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"model":"m","input":{"audio":[1,2]}}', {"model": "m", "input": {"audio": b"\1\2"}}),
+        ('{"input":{"audio":[1],"mask":[2],"n":[300]}}', {"input": {"audio": b"\1", "mask": b"\2", "n": [300]}}),
+        ('{"audio":[1]}', None),
+        ('{"input":[{"audio":[1]}]}', None),
+        ('{"input":{"x":{"audio":[1]}}}', None),
+    ],
+)
+def test_media_may_stand_in_an_object_inside(text: str, expected: object) -> None:
+    assert decode_media(text.encode(), "audio", "mask", inside="input") == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"300," * 780_000 + b"0]",
+        b"[" + b'"aa",' * 240_000 + b"0]",
+        b"[" + b'{"%07d":300},' % 1 * 140_000 + b"0]",
+        b"{" + b",".join(b'"%07d":0' % number for number in range(240_000)) + b"}",
+        b"[" + b"[]," * 380_000 + b"0]",
+    ],
+    ids=["numbers", "texts", "objects", "keys", "arrays"],
+)
+def test_the_values_of_what_is_decoded_stay_within_their_bound(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        decode_json(body)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken < MAX_DECODED_MIB * MIB
+    with pytest.raises(BadInput, match="so many values"):
+        decode_json(b"[%b,%b]" % (body, body))
+
+
+def test_quotes_and_commas_of_a_long_text_are_no_values() -> None:
+    text = json.dumps({"text": 'He said "yes", and left. ' * 200_000})
+    assert len(decode_json(text.encode())["text"]) == 5_000_000
 
 
 def test_a_byte_order_mark_changes_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.api.multipart import MAX_HEADER_BYTES, MAX_HEADERS, MAX_PARTS, decode_form
 from gateway.errors import BadInput
-from tests.api.conftest import Served
+from tests.api.conftest import ACCOUNT, Served
 from tests.tiny_vision import picture
 
 TYPE = "multipart/form-data; boundary=X"
@@ -165,3 +165,13 @@ async def test_bad_fields_are_5006_by_their_own_names(served: Served, fields: di
 async def test_a_form_larger_than_a_body_may_be_is_413(served: Served) -> None:
     answer = await served.run("draw-flux-2", files={"input_image_0": b"x" * (11 << 20)})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (413, 3006)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_large_arrays_beside_a_models_name_are_images_too(served: Served) -> None:
+    photo = list(picture(700, 700))
+    assert len(photo) > 20_000
+    fields = {"prompt": "x", "image": photo, "width": 256, "height": 256}
+    url = f"/client/v4/accounts/{ACCOUNT}/ai/run"
+    answer = await served.http.post(url, json={"model": "@cf/test/draw", "input": fields})
+    assert answer.content == f"x 256x256 20 None {len(photo)}".encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -87,3 +88,23 @@ def mp4_index_bomb(samples: int, tracks: int) -> bytes:
     ]
     movie = box(b"moov", full(b"mvhd", struct.pack(">IIII80x", 0, 0, 1000, 1000)), *track)
     return box(b"ftyp", b"isom", bytes(4), b"isom") + movie + box(b"mdat", bytes(100))
+
+
+def long_silence(seconds: int, container: str) -> bytes:
+    """That much silence in Opus, of which a minute takes some kilobytes: one packet, again and again."""
+    codec = av.CodecContext.create("libopus", "w")
+    codec.sample_rate, codec.layout, codec.format, codec.bit_rate = 48_000, "mono", "s16", 6_000
+    codec.options = {"frame_duration": "60"}
+    silence = av.AudioFrame.from_ndarray(np.zeros((1, 2880), np.int16), format="s16", layout="mono")
+    silence.sample_rate = 48_000
+    packet = bytes((codec.encode(silence) + codec.encode(None))[0])
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as out:
+        track = out.add_stream("libopus", rate=48_000)
+        for number in range(seconds * 1000 // 60):
+            copy = av.Packet(packet)
+            copy.stream, copy.time_base = track, Fraction(1, 48_000)
+            copy.pts = copy.dts = number * 2880
+            copy.duration = 2880
+            out.mux(copy)
+    return buffer.getvalue()

@@ -48,7 +48,7 @@ class LocalBackend:
         self.cache_bytes = model.cache_bytes
         self.description = f"{name} on {model.device}"
         self._model = model
-        self._prompter = Prompter(model.tokenizer, options)
+        self._prompter = Prompter(model.tokenizer, options, model.window)
         self._requests: dict[int, _Request] = {}
         self._choices: dict[int, ChoiceStream] = {}
         self._numbers = itertools.count()

@@ -11,6 +11,7 @@ import orjson
 
 from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.constraint import Constraint, Json
+from gateway.engines.llm.context import check_length
 from gateway.engines.llm.decoding import Prompt
 from gateway.engines.llm.dialect import Ask
 from gateway.engines.llm.dialects import choose_dialect
@@ -53,8 +54,9 @@ class _Known:
 class Prompter:
     """Plans requests for one model, by the chat template that came with it."""
 
-    def __init__(self, tokenizer: Tokenizer, options: Options | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, options: Options | None = None, window: int | None = None) -> None:
         self._tokenizer = tokenizer
+        self._window = window
         self._options = options or Options()
         self._plain = _known(tokenizer, tokenizer.template)
         self._calling = _known(tokenizer, tokenizer.tool_template) or self._plain
@@ -65,7 +67,10 @@ class Prompter:
         logger.info("tool calls: %s; reasoning: %s", chosen.tools, chosen.reasoning)
 
     def plan(self, generation: Generation) -> Plan:
-        """The plan for one request; raises `BadInput` if the model cannot be asked that."""
+        """The plan for one request; raises `BadInput` if the model cannot be asked that.
+
+        Raises `ContextExceeded` for a text that is longer than the window by far.
+        """
         schema = generation.format.schema
         generation, pictures = gathered(generation, self._tokenizer)
         if generation.raw or self._plain is None or self._calling is None:
@@ -96,6 +101,8 @@ class Prompter:
 
     def _encode(self, text: str, pictures: Sequence[Picture], *, plain: bool) -> Prompt:
         """The tokens of a prompt; a plain one gets the model's own opening token unless it has it."""
+        if self._window is not None:
+            check_length(self._tokenizer, text, self._window)
         bos = self._tokenizer.bos_token
         opened = bool(bos) and text.startswith(bos)
         prompt = encode(self._tokenizer, text, pictures, add_special_tokens=plain and not opened)

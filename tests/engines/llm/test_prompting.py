@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.config import ConfigError
+from gateway.engines.llm.context import STEP_CHARACTERS
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.prompting import Prompter
-from gateway.errors import BadInput
+from gateway.errors import BadInput, ContextExceeded
 from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
 from gateway.tasks.output_format import OutputFormat
@@ -261,3 +262,27 @@ def test_tools_are_shown_in_the_form_of_openai() -> None:
     shown = prompt(templates.MISTRAL, ASKED, **WITH_TOOLS)
     listed = json.loads(shown.split("[AVAILABLE_TOOLS] ")[1].split("[/AVAILABLE_TOOLS]")[0])
     assert listed == [tool.as_openai() for tool in TOOLS]
+
+
+@pytest.mark.parametrize(("window", "characters"), [(100, 40_000), (70_000, 10_000_000)])
+def test_a_prompt_far_beyond_the_window_is_refused_before_all_of_it_is_tokenized(window: int, characters: int) -> None:
+    tokenizer = Counting(None)
+    with pytest.raises(ContextExceeded, match=rf"context window limit \({window}\)"):
+        Prompter(tokenizer, window=window).plan(Generation(prompt="a" * characters))
+    assert tokenizer.seen < window + 2 * STEP_CHARACTERS
+
+
+def test_a_long_prompt_within_the_window_is_tokenized_as_a_whole() -> None:
+    tokenizer = Counting(None)
+    plan = Prompter(tokenizer, window=90_000).plan(Generation(prompt="a" * 89_000))
+    assert plan.prompt.tokens == Prompter(tokenizer).plan(Generation(prompt="a" * 89_000)).prompt.tokens
+
+
+class Counting(ByteTokenizer):
+    """Knows how many characters it was given."""
+
+    seen = 0
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        self.seen += len(text)
+        return super().encode(text, add_special_tokens=add_special_tokens)
