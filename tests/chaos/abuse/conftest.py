@@ -19,7 +19,6 @@ PHOTO = tiny_vision.picture(64, 64)
 SEES, HEARS, CHATS, DRAWS, DRAWS_2, SPEAKS, EMBEDS, LISTENS, COMPLETES = (
     f"@test/{name}"
     for name in ("sees", "hears", "chats", "draws", "draws-2", "speaks", "embeds", "listens", "completes")
-    for name in ["sees", "hears", "chats", "draws", "draws-2", "speaks", "embeds", "listens", "completes"]
 )
 WARM = {
     NEIGHBOUR: {"text": "a"},
