@@ -57,7 +57,7 @@ async def control(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[
 def _bound(path: Path) -> socket.socket:
     """A socket at `path`, in a folder that nobody else can enter; one that a killed server left is replaced."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if _is_served(path):
+    if is_served(path):
         raise OSError(f"another server listens at {path}")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -73,7 +73,8 @@ def _bound(path: Path) -> socket.socket:
     return listener
 
 
-def _is_served(path: Path) -> bool:
+def is_served(path: Path) -> bool:
+    """Whether a gateway listens there: one that was killed leaves its socket behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

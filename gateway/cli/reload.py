@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.api.control import is_served
 from gateway.cli.serve import control_socket, read_settings
 from gateway.config import ConfigError
 
@@ -51,13 +52,3 @@ def find_socket(home: Path, port: int | None) -> Path:
         several = f"gateways on the ports {those} use {home}: say which with --port"
         raise ConfigError(several if found else f"no gateway runs on {home}")
     return found[0]
-
-
-def is_served(path: Path) -> bool:
-    """Whether a gateway listens there: one that was killed leaves its socket behind."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True

@@ -22,7 +22,7 @@ from gateway.tasks.chat_options import (
     as_tool_choice,
     thinking,
 )
-from gateway.tasks.conversation import Messages
+from gateway.tasks.conversation import Messages, need_prompt_or_messages
 from gateway.tasks.generation import Generation, gather
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.output_format import ResponseFormat, output_format
@@ -78,11 +78,7 @@ class ChatCompletionInput(Ignored):
 
     @model_validator(mode="after")
     def _consistent(self) -> ChatCompletionInput:
-        if self.prompt is None and self.messages is None:
-            raise schema_error(
-                "oneOf at '/' not met, 0 matches: "
-                "required properties at '/' are 'prompt', required properties at '/' are 'messages'"
-            )
+        need_prompt_or_messages(self.prompt, self.messages)
         if self.top_logprobs and not self.logprobs:
             raise schema_error("'/top_logprobs' needs '/logprobs' to be true")
         if "audio" in (self.modalities or ()):

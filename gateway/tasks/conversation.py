@@ -126,4 +126,13 @@ class Message(BaseModel):
         return [part.image_url.url for part in self.content if part.image_url is not None]
 
 
+def need_prompt_or_messages(prompt: str | None, messages: list[Message] | None) -> None:
+    """Raise the schema error of a request that has neither, in the words of Cloudflare's validator."""
+    if prompt is None and messages is None:
+        raise schema_error(
+            "oneOf at '/' not met, 0 matches: "
+            "required properties at '/' are 'prompt', required properties at '/' are 'messages'"
+        )
+
+
 Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]

@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.conversation import Messages
+from gateway.tasks.conversation import Messages, need_prompt_or_messages
 from gateway.tasks.generation import Generation, first
 from gateway.tasks.image import Image
 from gateway.tasks.media import picture
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.schema import forms
-from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
+from gateway.tasks.validation import Boolean, Integer, Number, Text
 
 DEFAULT_TOKENS = 512
 # What a picture without words is asked with.
@@ -71,11 +71,7 @@ class ImageTextToTextInput(ImageToTextInput):
 
     @model_validator(mode="after")
     def _one_of(self) -> ImageTextToTextInput:
-        if self.prompt is None and self.messages is None:
-            raise schema_error(
-                "oneOf at '/' not met, 0 matches: "
-                "required properties at '/' are 'prompt', required properties at '/' are 'messages'"
-            )
+        need_prompt_or_messages(self.prompt, self.messages)
         return self
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.conversation import Messages
+from gateway.tasks.conversation import Messages, need_prompt_or_messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
 from gateway.tasks.image import Image
 from gateway.tasks.json_schema import BoundedSchema
@@ -18,7 +18,7 @@ from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
 from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
-from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
+from gateway.tasks.validation import Boolean, Integer, Number, Text
 
 DEFAULT_TOKENS = 256
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
@@ -60,11 +60,7 @@ class TextGenerationInput(TaskInput):
 
     @model_validator(mode="after")
     def _one_of(self) -> TextGenerationInput:
-        if self.prompt is None and self.messages is None:
-            raise schema_error(
-                "oneOf at '/' not met, 0 matches: "
-                "required properties at '/' are 'prompt', required properties at '/' are 'messages'"
-            )
+        need_prompt_or_messages(self.prompt, self.messages)
         tool_choice(self.tool_choice, self.tools or [])
         return self
 
