@@ -82,7 +82,15 @@ def create_app(
             await batches.stop()
             await registry.stop(settings.grace_s)
 
-    app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Gateway",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # Its own telemetry asks the environment for a provider anew with each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     state = State(settings=settings, registry=registry, metrics=metrics, keys=keys, presence=presence, batches=batches)
     install(app, state)
     return app
