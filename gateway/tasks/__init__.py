@@ -36,6 +36,7 @@ TASKS = Registry(
         text_embeddings.TASK,
         embedding_forms.BGE_M3,
         embedding_forms.EMBEDDING_GEMMA,
+        embedding_forms.PLAMO,
         embedding_forms.QWEN3,
         openai_embeddings.TASK,
         text_generation.TASK,
