@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from gateway.tasks.base import Extent, Origin
+from gateway.tasks.base import Extent, TaskInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.output_format import FREE, OutputFormat
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
@@ -73,15 +74,16 @@ class Generation:
         return Extent(self.n, length + (self.output_tokens or ASSUMED_OUTPUT_TOKENS))
 
 
-class GenerationInput(Protocol):
+class GenerationInput(TaskInput):
     """A task's input that a language model can answer."""
 
-    @property
-    def origin(self) -> Origin:
-        """Where it comes from."""
-
+    @abstractmethod
     def generation(self) -> Generation:
         """What it asks for."""
+
+    def extent(self) -> Extent:
+        """A row of prompt, pictures and output for each choice."""
+        return self.generation().extent()
 
 
 @dataclass(slots=True)
