@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gateway.tasks.base import Extent, TaskInput
+from gateway.tasks.base import CHARACTERS_PER_TOKEN, Extent, TaskInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.output_format import FREE, OutputFormat
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
 from gateway.tasks.tools import Tool, ToolChoice
 
-CHARACTERS_PER_TOKEN = 4
 # What a picture or an answer without a bound is taken for before anything is known of it.
 ASSUMED_PICTURE_TOKENS, ASSUMED_OUTPUT_TOKENS = 1024, 256
 NO_TOOLS = ToolChoice("none")
