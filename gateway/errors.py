@@ -37,9 +37,6 @@ class GatewayError(Exception):
         return f"AiError: {self.title}: {self.detail} ({request_id})"
 
 
-# --- the router: credentials, paths, methods -------------------------------------------------------
-
-
 class RouterError(GatewayError):
     """A failure before any model was reached: `result` is null and the message stands alone."""
 
@@ -90,9 +87,6 @@ class AuthenticationFailed(RouterError):
     status, code, default = 401, 10000, "Authentication error"
 
 
-# --- the request -----------------------------------------------------------------------------------
-
-
 class ModelNotFound(GatewayError):
     """No row and no alias has that name."""
 
@@ -132,25 +126,25 @@ class RequestTooLarge(GatewayError):
     status, code, title = 413, 3006, "Request too large"
 
 
-class InputTooLong(GatewayError):
+class Unnamed(GatewayError):
+    """A failure in front of whose detail the live service puts no name."""
+
+    def message(self, request_id: str) -> str:
+        """The detail alone, between the parts that every message has."""
+        return f"AiError: {self.detail} ({request_id})"
+
+
+class InputTooLong(Unnamed):
     """One text is longer than the model's context and may not be truncated."""
 
     status, code, title = 400, 3030, "Bad input"
 
-    def message(self, request_id: str) -> str:
-        """The live service puts no name in front of this one."""
-        return f"AiError: {self.detail} ({request_id})"
 
-
-class FlaggedContent(GatewayError):
+class FlaggedContent(Unnamed):
     """The model's own safety checker has flagged the picture."""
 
     status, code, title = 400, 3030, "NSFW"
     default = "the generated image was flagged as NSFW content"
-
-    def message(self, request_id: str) -> str:
-        """The live service puts no name in front of this one."""
-        return f"AiError: {self.detail} ({request_id})"
 
 
 class ContextExceeded(GatewayError):
@@ -166,17 +160,13 @@ class ContextExceeded(GatewayError):
         )
 
 
-class AnthropicUnsupported(GatewayError):
+class AnthropicUnsupported(Unnamed):
     """A model of this gateway was asked in the form of Anthropic's Messages API."""
 
     status, code, title = 400, 5006, "Bad input"
 
     def __init__(self, name: str) -> None:
         super().__init__(f'Anthropic Messages API is not supported for model "{name}"')
-
-    def message(self, request_id: str) -> str:
-        """The live service puts no name in front of this one."""
-        return f"AiError: {self.detail} ({request_id})"
 
 
 class LoraUnsupported(GatewayError):
@@ -207,9 +197,6 @@ class JsonModeUnsupported(GatewayError):
     """A schema for a model that cannot be held to one."""
 
     status, code, title, default = 400, 5025, "JSON Mode", "This model doesn't support JSON Schema."
-
-
-# --- capacity and time -----------------------------------------------------------------------------
 
 
 class Overloaded(GatewayError):

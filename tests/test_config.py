@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import (
-    ConfigError,
-    ModelSpec,
-    Settings,
-    find_models_file,
-    load_specs,
-    parse_specs,
-    with_file_settings,
-)
+from gateway.config import ConfigError, ModelSpec, Settings
+from gateway.models_file import find_models_file, load_specs, parse_specs, with_file_settings
 from gateway.runtime.registry import task_of
 
 ROW = "{name: m, task: text-classification, engine: fake"

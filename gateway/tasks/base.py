@@ -16,6 +16,7 @@ from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
 
 JSON = "application/json"
+CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class Extent:
 
     rows: int
     length: int
+
+    @classmethod
+    def of_text(cls, characters: int, rows: int = 1) -> Extent:
+        """Rows of text whose longest has so many characters: about four make a token, and two tokens enclose it."""
+        return cls(rows, 2 + characters // CHARACTERS_PER_TOKEN)
 
 
 @dataclass(slots=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from gateway.tasks.base import Extent, Origin
+from gateway.tasks.base import CHARACTERS_PER_TOKEN, Extent, TaskInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.output_format import FREE, OutputFormat
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
 from gateway.tasks.tools import Tool, ToolChoice
 
-CHARACTERS_PER_TOKEN = 4
 # What a picture or an answer without a bound is taken for before anything is known of it.
 ASSUMED_PICTURE_TOKENS, ASSUMED_OUTPUT_TOKENS = 1024, 256
 NO_TOOLS = ToolChoice("none")
@@ -73,15 +73,16 @@ class Generation:
         return Extent(self.n, length + (self.output_tokens or ASSUMED_OUTPUT_TOKENS))
 
 
-class GenerationInput(Protocol):
+class GenerationInput(TaskInput):
     """A task's input that a language model can answer."""
 
-    @property
-    def origin(self) -> Origin:
-        """Where it comes from."""
-
+    @abstractmethod
     def generation(self) -> Generation:
         """What it asks for."""
+
+    def extent(self) -> Extent:
+        """A row of prompt, pictures and output for each choice."""
+        return self.generation().extent()
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from gateway.tasks.base import Extent, TaskInput
 from gateway.tasks.image_header import Size, measure
 from gateway.tasks.validation import Base64, bytes_of_base64, bytes_of_numbers, schema_error
 
@@ -75,3 +76,13 @@ Image = Annotated[
     ),
 ]
 Base64Image = Annotated[Base64, AfterValidator(check_image)]
+
+
+class ImageInput(TaskInput):
+    """Raw bytes of an image file, or JSON with `image` as an array of bytes or as base64."""
+
+    image: Image
+
+    def extent(self) -> Extent:
+        """One row; the length is in thousands of pixels."""
+        return Extent(1, length(self.image))

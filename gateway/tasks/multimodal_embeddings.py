@@ -33,9 +33,8 @@ class MultimodalEmbeddingsInput(TaskInput):
     def extent(self) -> Extent:
         """A row for the image and one per text; thousands of pixels or tokens, whichever are more."""
         pixels = 0 if self.image is None else length(self.image)
-        return Extent(
-            len(self.text or ()) + (self.image is not None), max(pixels, 2 + max(map(len, self.text or [""])) // 4)
-        )
+        texts = Extent.of_text(max(map(len, self.text or [""])), len(self.text or ()))
+        return Extent(texts.rows + (self.image is not None), max(pixels, texts.length))
 
 
 class MultimodalEmbeddingsOutput(BaseModel):

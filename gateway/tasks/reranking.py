@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import CHARACTERS_PER_TOKEN, Extent, Task, TaskInput
 from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Integer, Text
 
@@ -34,9 +34,9 @@ class RerankingInput(TaskInput):
     top_k: Annotated[Integer, Field(ge=1)] | None = None
 
     def extent(self) -> Extent:
-        """A row per context, each with the query in front; a token is about four characters."""
+        """A row per context, each with the query in front."""
         longest = max(len(context.text) for context in self.contexts)
-        return Extent(len(self.contexts), 4 + (len(self.query) + longest) // 4)
+        return Extent(len(self.contexts), 4 + (len(self.query) + longest) // CHARACTERS_PER_TOKEN)
 
 
 class Ranked(BaseModel):

@@ -73,9 +73,9 @@ class EmbeddingsInput(TaskInput):
         return VectorsOutput(shape=embedded.shape, data=embedded.data, usage=embedded.usage)
 
     def extent(self) -> Extent:
-        """A row per text; a token is about four characters."""
+        """A row per text."""
         characters = [len(passages.prompt or "") + len(text) for passages in self.passages() for text in passages.texts]
-        return Extent(len(characters), 2 + max(characters) // 4)
+        return Extent.of_text(max(characters), len(characters))
 
 
 class TextEmbeddingsInput(EmbeddingsInput):

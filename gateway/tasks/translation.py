@@ -65,8 +65,8 @@ class TranslationInput(TaskInput):
     source_lang: Language = "en"
 
     def extent(self) -> Extent:
-        """One row; a token is about four characters."""
-        return Extent(1, 2 + len(self.text) // 4)
+        """One row."""
+        return Extent.of_text(len(self.text))
 
     def passages(self) -> list[str]:
         """The one text."""
@@ -112,8 +112,8 @@ class IndicInput(TaskInput):
     target_language: Annotated[Text, AfterValidator(_indic), Field(json_schema_extra={"enum": INDIC})] = "hin_Deva"
 
     def extent(self) -> Extent:
-        """A row for each text; a token is about four characters."""
-        return Extent(len(self.text), 2 + max(map(len, self.text)) // 4)
+        """A row for each text."""
+        return Extent.of_text(max(map(len, self.text)), len(self.text))
 
     def passages(self) -> list[str]:
         """All texts."""

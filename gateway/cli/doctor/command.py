@@ -61,7 +61,7 @@ def examine(settings: Settings, *, verify: bool, online: bool) -> Iterator[Findi
 
 def _rows(settings: Settings, ledger: Ledger, footprints: Footprints, *, verify: bool) -> Iterator[Finding]:
     from gateway.cli.doctor import rows, weights
-    from gateway.config import find_models_file, load_specs, with_file_settings
+    from gateway.models_file import find_models_file, load_specs, with_file_settings
     from gateway.weights.lock import FILE_NAME, Lock
     from gateway.weights.store import Store
 
