@@ -14,6 +14,7 @@ from gateway.api import State, install
 from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.tracing import Tracing, framework_telemetry
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
 from gateway.reload import Reload, settled
@@ -53,6 +54,7 @@ def create_app(
     machine though the gateway is offline.
     """
     metrics = Metrics()
+    tracing = Tracing.of(settings)
     keys = Keyring.of(settings)
     specs = settled(settings, keys, specs)
     nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
@@ -81,6 +83,8 @@ def create_app(
         finally:
             await batches.stop()
             await registry.stop(settings.grace_s)
+            if tracing is not None:
+                await tracing.stop()
 
     app = FastAPI(
         title="Gateway",
@@ -88,10 +92,17 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # Its own telemetry asks the environment for a provider anew with each request.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=framework_telemetry(tracing),
     )
-    state = State(settings=settings, registry=registry, metrics=metrics, keys=keys, presence=presence, batches=batches)
+    state = State(
+        settings=settings,
+        registry=registry,
+        metrics=metrics,
+        keys=keys,
+        presence=presence,
+        batches=batches,
+        tracing=tracing,
+    )
     install(app, state)
     return app
 

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         "default", description="strict refuses what Cloudflare refuses, such as JSON mode in a stream"
     )
     openai_models: bool = Field(False, description="serve GET …/ai/v1/models, which Cloudflare does not have")
+    tracing: bool = Field(False, description="send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT")
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -37,7 +37,8 @@ async def choose(request: HTTPConnection, name: str) -> Chosen:
     if model is not asked:
         _log.info("stand-in", asked=asked.spec.name, model=model.spec.name)
     affinity = request.headers.get("x-session-affinity", "")[:MAX_AFFINITY_CHARACTERS]
-    return Chosen(model, asked.task, Origin(exchange.request_id, request.path_params["account_id"], name, affinity))
+    account = request.path_params["account_id"]
+    return Chosen(model, asked.task, Origin(exchange.request_id, account, name, affinity, exchange.traceparent))
 
 
 async def _stand_in(state: State, asked: Model) -> Model | None:

@@ -19,6 +19,7 @@ class Exchange:
     `asked` is the name that the caller used: an alias of `model`, or that of a model it stands in for, if not its own.
     `status` is 0 until the answer's headers are sent, `code` is 0 for a success; `is_openai` says that the route is
     one of OpenAI's, whose clients read errors in a form of their own. `timing` is filled once a model accepted it.
+    `traceparent` (W3C Trace Context) names the request's span; empty if none is exported.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -30,6 +31,7 @@ class Exchange:
     code: int = 0
     is_openai: bool = False
     timing: Timing = field(default_factory=Timing)
+    traceparent: str = ""
 
 
 def begin(scope: Scope) -> Exchange:

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.tracing import Tracing
 from gateway.config import Settings
 from gateway.runtime.batches import Batches
 from gateway.runtime.metrics import Metrics
@@ -32,6 +33,7 @@ class State:
     keys: Keyring
     presence: Presence
     batches: Batches
+    tracing: Tracing | None = None
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS_AT_ONCE))
 

@@ -29,7 +29,7 @@ class Job(msgspec.Struct, array_like=True):
     """One request inside a worker; `input` is its packed task input.
 
     `shape` is the task's form that the request has and its answer gets, None for the row's own; `account` and
-    `model` are those of its `Origin`.
+    `model` are those of its `Origin`, and so is `traceparent`: with one, the worker tells when it ran.
     """
 
     id: int
@@ -39,6 +39,7 @@ class Job(msgspec.Struct, array_like=True):
     shape: str | None = None
     account: str = ""
     model: str = ""
+    traceparent: str = ""
 
 
 class Run(Message):
@@ -122,17 +123,27 @@ class Result(msgspec.Struct, array_like=True):
     failure: Failure | None = None
 
 
+class Ran(msgspec.Struct, array_like=True, frozen=True):
+    """When a traced job was worked on, in seconds of `time.monotonic`, which the processes of a machine share."""
+
+    id: int
+    began_at: float
+    ended_at: float
+
+
 class Results(Message):
-    """Worker → gateway: finished jobs. `idle` says that the batch is over."""
+    """Worker → gateway: finished jobs, and when those of them ran that are traced. `idle`: the batch is over."""
 
     results: list[Result]
     idle: bool = False
+    ran: list[Ran] = []
 
 
 class Pieces(Message):
-    """Worker → gateway: what one step gave, as (id, piece)."""
+    """Worker → gateway: what one step gave, as (id, piece), and when traced jobs that it finished ran."""
 
     pieces: list[tuple[int, Piece]]
+    ran: list[Ran] = []
 
 
 class Spent(Message):

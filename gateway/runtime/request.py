@@ -69,6 +69,7 @@ class Request:
         """Hand over the answer; a caller who takes pieces gets it as the only one."""
         if not self.answer.done():
             self.timing.end()
+            self.timing.usage = answer.usage
             if self.news is not None:
                 extra = {"media_type": answer.media_type}
                 self.add(Piece(data=answer.body, finish_reason="stop", usage=answer.usage, extra=extra))
@@ -92,6 +93,9 @@ class Request:
         """Hand over a piece; while the caller is slow, text pieces grow together instead of piling up."""
         if not self.started:
             self.started, self.timing.first_at = True, time.monotonic()
+        if piece.is_last:
+            self.timing.end()
+            self.timing.usage = piece.usage
         last = self.pieces[-1] if self.pieces else None
         if last is None or not last.absorb(piece):
             self.pieces.append(piece)

@@ -25,12 +25,14 @@ class Origin:
 
     `account` separates callers who must not learn of each other, such as in a cache of prompts. `affinity` is the
     caller's name for a conversation whose requests gain from meeting the same replica; no worker is told of it.
+    `traceparent` names the span that waits for the answer (W3C Trace Context); empty if nobody traces the request.
     """
 
     request_id: str = ""
     account: str = ""
     model: str = ""
     affinity: str = ""
+    traceparent: str = ""
 
 
 class TaskInput(BaseModel):
