@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from gateway.runtime.sandbox import landlock, seccomp
+from tests import tiny_gguf
 from tests.chaos.test_front import eventually, session_processes
 from tests.server import Server, gateway, write_models
 
@@ -119,6 +120,23 @@ def test_ready_and_the_log_say_what_each_worker_may_do(server: Server) -> None:
         "@test/programs": dict.fromkeys(("network", "writes"), "allowed: the row starts a program"),
     }
     assert any("sandbox" in line and "network=refused" in line and "@test/plain" in line for line in server.log)
+
+
+def test_a_gguf_is_converted_and_read_though_its_worker_may_not_write_to_it(tmp_path: Path) -> None:
+    gguf = tiny_gguf.chat_gguf(tmp_path / "model.gguf")
+    row = {"task": "text-generation", "engine": "llm", "source": f"file:{gguf}"}
+    rows = [
+        {"name": f"@test/{keep}", **row, "options": {"backend": "openvino", "keep_converted": keep}}
+        for keep in (True, False)
+    ]
+    models = write_models(tmp_path / "models.yaml", *map(json.dumps, rows))
+    with gateway("--models", str(models), "--home", str(tmp_path), env={"GATEWAY_SANDBOX": "on"}) as server:
+        for name in ("@test/True", "@test/False"):
+            question = {"prompt": "Hi", "max_tokens": 1}
+            httpx.post(server.run_url(name), json=question, headers=HEADERS, timeout=120).raise_for_status()
+            assert states(server)[name] == {"network": "refused", "writes": "refused"}
+    (kept,) = (tmp_path / ".openvino").iterdir()
+    assert (kept / "openvino_model.bin").is_file()
 
 
 def test_it_can_be_switched_off(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ class Engine(StreamEngine):
         """The way to another server, or a place for the converted form of a GGUF."""
         if is_upstream(spec):
             return Access(network=True, programs="command" in spec.options)
-        weights = find_weights(spec, files)
-        may_convert = weights.kind == "gguf" and read_options(Options, spec).backend != "transformers"
+        weights, options = find_weights(spec, files), read_options(Options, spec)
+        may_convert = weights.kind == "gguf" and options.keep_converted and options.backend != "transformers"
         if not may_convert or _obstacle(spec, weights) is not None:
             return Access()
         return Access(folders=(converted_folder(weights.path),))
