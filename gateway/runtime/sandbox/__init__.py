@@ -17,16 +17,19 @@ NETWORK, WRITES = "network", "writes"
 log = structlog.get_logger("gateway.worker")
 
 
+def gaps() -> dict[str, str]:
+    """What this system cannot refuse to a process, `network` or `writes`, and why."""
+    return {name: gap for name, gap in ((NETWORK, seccomp.gap()), (WRITES, landlock.gap())) if gap}
+
+
 def check(mode: SandboxMode) -> None:
     """In the gateway: raise `ConfigError` if `on` asks for what this system cannot do; for `auto`, log it."""
-    if mode == "off":
-        return
-    gaps = {name: gap for name, gap in ((NETWORK, seccomp.gap()), (WRITES, landlock.gap())) if gap}
-    if gaps and mode == "on":
-        told = "; ".join(f"{name}: {gap}" for name, gap in gaps.items())
+    found = gaps() if mode != "off" else {}
+    if found and mode == "on":
+        told = "; ".join(f"{name}: {gap}" for name, gap in found.items())
         raise ConfigError(f"setting sandbox: on is more than this system can do: {told}")
-    if gaps:
-        log.warning("workers are not wholly confined", **gaps)
+    if found:
+        log.warning("workers are not wholly confined", **found)
 
 
 def confine(mode: SandboxMode, access: Access, scratch: Path | None) -> dict[str, str]:
