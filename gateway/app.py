@@ -18,6 +18,7 @@ from gateway.api.tracing import Tracing, framework_telemetry
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
 from gateway.reload import Reload, settled
+from gateway.runtime import sandbox
 from gateway.runtime.batch_store import BatchStore
 from gateway.runtime.batches import Batches
 from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
@@ -51,13 +52,16 @@ def create_app(
 
     With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
     Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
-    machine though the gateway is offline.
+    machine though the gateway is offline, and for a sandbox that this system does not have.
     """
     metrics = Metrics()
     tracing = Tracing.of(settings)
     keys = Keyring.of(settings)
     specs = settled(settings, keys, specs)
-    nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
+    sandbox.check(settings.sandbox)
+    engines = [engine_name(spec) for spec in specs]
+    scratch = settings.home.resolve() / "run" / "scratch"
+    nursery = Nursery(engines, settings.log_format, settings.log_level, settings.sandbox, scratch)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
     steward = new_steward(settings)
     metrics.watch(steward.ledger)

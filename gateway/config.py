@@ -7,13 +7,17 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
 from gateway.properties import Properties
 
 MIB, GIB = 1 << 20, 1 << 30
+# YAML reads a bare on or off as a truth value.
+SandboxMode = Annotated[
+    Literal["auto", "on", "off"], BeforeValidator(lambda word: {True: "on", False: "off"}.get(word, word))
+]
 
 
 def default_home() -> Path:
@@ -53,6 +57,9 @@ class Settings(BaseSettings):
     )
     gpu_memory_gib: float | None = Field(
         None, gt=0, description="memory that they may take on each GPU; default: 90 % of what it has"
+    )
+    sandbox: SandboxMode = Field(
+        "auto", description="workers without network and with read-only files: where possible, or else no start, or no"
     )
     stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
     compat: Literal["default", "strict"] = Field(
@@ -176,4 +183,5 @@ def describe(error: ValidationError) -> str:
 class FileSettings(Frozen):
     """The part of `Settings` that a models.yaml may hold, under `gateway:`; environment and command line outdo it."""
 
+    sandbox: SandboxMode | None = None
     stand_ins: bool | None = None

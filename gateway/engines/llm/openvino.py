@@ -6,6 +6,8 @@ import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.ebnf import Unsupported, grammar_of
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.known_blocks import KnownBlocks
+from gateway.engines.llm.openable import openable
 from gateway.engines.llm.openvino_setup import GIB, plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
@@ -82,13 +85,14 @@ class OpenVinoModel:
 
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         folder = converted(weights.path) if weights.kind == "gguf" and options.keep_converted else None
-        path = folder or weights.path
-        facts = saved_facts(path) if folder else _facts(weights)
+        facts = saved_facts(folder) if folder else _facts(weights)
         room = plan_room(spec, options, facts)
-        tokenizer = openvino_genai.Tokenizer(path)
-        self._pipeline = openvino_genai.ContinuousBatchingPipeline(
-            path, tokenizer, scheduler(spec, options, room), "CPU", **properties(spec, options)
-        )
+        with TemporaryDirectory() as own:
+            path = folder or (openable(weights.path, Path(own)) if weights.kind == "gguf" else weights.path)
+            tokenizer = openvino_genai.Tokenizer(path)
+            self._pipeline = openvino_genai.ContinuousBatchingPipeline(
+                path, tokenizer, scheduler(spec, options, room), "CPU", **properties(spec, options)
+            )
         self.tokenizer: Tokenizer = OpenVinoTokenizer(tokenizer)
         self.window = _uncut(self.tokenizer, room.window)
         self.cache_bytes = room.cache_gib * GIB
