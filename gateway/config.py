@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
     max_body_bytes: int = Field(100 * MIB, ge=1024)
+    client_timeout_s: float = Field(
+        60.0, gt=0, description="how long a client may take over a request's head, or neither send nor take anything"
+    )
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
     memory_gib: float | None = Field(
         None, gt=0, description="host memory that all models together may take; default: 80 % of what there is"

@@ -29,7 +29,8 @@ async def read_document(request: Request, limit_bytes: int, media_fields: Iterab
     `media_fields` are those of an object under `input` that may be media written as numbers.
     """
     state = state_of(request)
-    body = await read_body(request.headers, request.receive, min(state.settings.max_body_bytes, limit_bytes))
+    limit_bytes = min(state.settings.max_body_bytes, limit_bytes)
+    body = await read_body(request.headers, request.receive, limit_bytes, state.settings.client_timeout_s)
     if not is_json(media_type(request.headers), body):
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
     if len(body) > LARGE_BYTES:

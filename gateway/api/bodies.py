@@ -19,6 +19,7 @@ from gateway.tasks.base import JSON
 
 LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
+MIN_BYTES_PER_S = 1024
 MAX_PARAMETERS = 500
 MAX_QUERY_BYTES = 32 * 1024
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
@@ -53,7 +54,8 @@ async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_
     """The whole body, of which never more than `limit_bytes` and one message are held.
 
     Raises `RequestTooLarge`, `MissingBody`, `RequestAborted` if the client left, `RequestTimeout` if it sent nothing
-    for `stall_s`, and `BadInput` for a compressed body, whose real size nobody knows.
+    for `stall_s`, or is that far behind `MIN_BYTES_PER_S`, and `BadInput` for a compressed body, whose real size nobody
+    knows.
     """
     declared = headers.get("content-length", "0")
     if len(declared) > 18 or int(declared) > limit_bytes:
@@ -62,12 +64,15 @@ async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_
     if encoding not in ("", "identity"):
         raise BadInput(f"the body must be sent without Content-Encoding, not as '{encoding[:40]}'")
     body = bytearray()
+    latest = asyncio.get_running_loop().time() + stall_s
     while True:
         try:
-            async with asyncio.timeout(stall_s):
+            async with asyncio.timeout(stall_s), asyncio.timeout_at(latest + len(body) / MIN_BYTES_PER_S):
                 message = await receive()
         except TimeoutError:
-            raise RequestTimeout(f"no data for {stall_s:g} s before the end of the body") from None
+            raise RequestTimeout(
+                f"the body is {stall_s:g} s behind the least rate of {MIN_BYTES_PER_S} bytes a second"
+            ) from None
         if message["type"] == "http.disconnect":
             raise RequestAborted
         body += message.get("body", b"")

@@ -50,7 +50,7 @@ async def run(request: Request) -> Response:
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
     chosen = _spoken_to(await choose(request, unquote(name) if "%" in name else name))
     limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
-    body = await read_body(request.headers, request.receive, limit_bytes)
+    body = await read_body(request.headers, request.receive, limit_bytes, state.settings.client_timeout_s)
     if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
         return answer
     query = query_of(request.scope["query_string"]) if chosen.task.takes_query else None
