@@ -1,4 +1,4 @@
-"""The accepted API keys: their hashes in settings and in a file; knows no HTTP."""
+"""The accepted API keys, in settings and in a file, with what each may do; knows no HTTP."""
 
 from __future__ import annotations
 
@@ -8,27 +8,23 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import structlog
 from filelock import FileLock
 
+from gateway.api import limits
+from gateway.api.access import ANYONE, Key
 from gateway.config import ConfigError, Settings
+from gateway.tasks.cost import Unit
 
 REFRESH_S = 1.0
 _HASH = re.compile(r"[0-9a-f]{64}")
 _log = structlog.get_logger()
-
-
-class Key(msgspec.Struct, frozen=True):
-    """One row of the keys file. The key itself is shown once, at creation, and kept nowhere."""
-
-    name: str
-    sha256: str
-    created_at: str
 
 
 class _File(msgspec.Struct):
@@ -44,18 +40,31 @@ class Keyring:
     """Tells known keys from unknown ones; follows changes of its file within `REFRESH_S`.
 
     It is `closed` from the moment a key or a keys file was first seen: removing the last key or the file of a
-    running gateway shuts everybody out, it does not let everybody in.
+    running gateway shuts everybody out, it does not let everybody in. `anyone` stands for who comes until then.
     """
 
-    def __init__(self, path: Path, fixed: tuple[str, ...] = (), clock: Callable[[], float] = time.monotonic) -> None:
-        """Hashes in `fixed` come from settings; raises `ConfigError` for one that is none, or for a bad file."""
+    def __init__(
+        self,
+        path: Path,
+        fixed: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+        rate_limits: Mapping[str, int] = MappingProxyType({}),
+        max_cost: Mapping[Unit, int] = MappingProxyType({}),
+    ) -> None:
+        """Hashes in `fixed` come from settings, and so do the limits, which count where a key has none of its own.
+
+        Raises `ConfigError` for a hash that is none, or for a bad file.
+        """
         for number, value in enumerate(fixed, 1):
             if not _HASH.fullmatch(value):
                 raise ConfigError(f"GATEWAY_KEY_HASHES: entry {number} is not a SHA-256 in hexadecimal digits")
         self.path = path
-        self._fixed = fixed
+        self._rate_limits = rate_limits
+        self._max_cost = max_cost
+        self._fixed = tuple(Key(f"GATEWAY_KEY_HASHES {number}", value) for number, value in enumerate(fixed, 1))
         self._clock = clock
-        self._hashes = fixed
+        self._keys: tuple[Key, ...] = ()
+        self.anyone = self._settled(ANYONE)
         self._stamp: tuple[int, int, int] | None = None
         self._checked = clock()
         self.closed = bool(fixed)
@@ -63,19 +72,25 @@ class Keyring:
 
     @classmethod
     def of(cls, settings: Settings) -> Keyring:
-        """The keyring that `settings` describe."""
-        return cls(settings.keys_file or settings.home / "keys.json", settings.key_hashes)
+        """The keyring that `settings` describe; raises `ConfigError`."""
+        return cls(
+            settings.keys_file or settings.home / "keys.json",
+            settings.key_hashes,
+            rate_limits=limits.rate_limits(settings.rate_limits, "GATEWAY_RATE_LIMITS"),
+            max_cost=limits.max_cost(settings.max_cost, "GATEWAY_MAX_COST"),
+        )
 
-    def accepts(self, key: bytes) -> bool:
-        """Whether `key` is known, in a time that does not tell how nearly."""
-        digest, found = sha256(key), False
-        for known in self._hashes:
-            found |= hmac.compare_digest(digest, known)
+    def find(self, key: bytes) -> Key | None:
+        """What is known of `key`, its limits settled, or None; in a time that does not tell how nearly it is known."""
+        digest, found = sha256(key), None
+        for known in self._keys:
+            if hmac.compare_digest(digest, known.sha256):
+                found = known
         return found
 
     def has_keys(self) -> bool:
         """Whether anybody can get in with a key."""
-        return bool(self._hashes)
+        return bool(self._keys)
 
     def refresh(self) -> None:
         """Read the file again if it has changed; looks at most every `REFRESH_S`.
@@ -98,14 +113,20 @@ class Keyring:
     def entries(self) -> list[Key]:
         """The rows of the file; raises `ConfigError`."""
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=_File).keys
+            keys = msgspec.json.decode(self.path.read_bytes(), type=_File).keys
         except FileNotFoundError:
             return []
         except (OSError, msgspec.MsgspecError) as error:
             raise ConfigError(f"keys file {self.path}: {error}") from error
+        for key in keys:
+            limits.check(key, f"keys file {self.path}")
+        return keys
 
-    def create(self, name: str | None = None) -> str:
-        """A new key, whose hash is stored under `name`; raises `ConfigError` if the name is taken."""
+    def create(self, name: str | None = None, like: Key = ANYONE) -> str:
+        """A new key, whose hash is stored under `name`; raises `ConfigError` if the name is taken.
+
+        What it may do is that which `like` may.
+        """
         key = "gw_" + secrets.token_urlsafe(32)
         with self._locked():
             keys = self.entries()
@@ -114,17 +135,22 @@ class Keyring:
             if chosen in taken:
                 raise ConfigError(f"there is already a key named {chosen}")
             created_at = datetime.now(UTC).isoformat(timespec="seconds")
-            self._write([*keys, Key(chosen, sha256(key.encode()), created_at)])
+            row = msgspec.structs.replace(like, name=chosen, sha256=sha256(key.encode()), created_at=created_at)
+            self._write([*keys, row])
         return key
+
+    def entry(self, name: str) -> Key:
+        """The row of that name; raises `ConfigError` if there is none."""
+        for key in self.entries():
+            if key.name == name:
+                return key
+        raise ConfigError(f"no key is named {name}; see `gateway keys list`")
 
     def revoke(self, name: str) -> None:
         """Forget the key stored under `name`; raises `ConfigError` if there is none."""
         with self._locked():
-            keys = self.entries()
-            left = [row for row in keys if row.name != name]
-            if len(left) == len(keys):
-                raise ConfigError(f"no key is named {name}; see `gateway keys list`")
-            self._write(left)
+            revoked = self.entry(name)
+            self._write([key for key in self.entries() if key.name != revoked.name])
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
@@ -134,9 +160,17 @@ class Keyring:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _reload(self, stamp: tuple[int, int, int] | None) -> None:
-        self._hashes = (*self._fixed, *(row.sha256 for row in self.entries()))
+        self._keys = tuple(self._settled(key) for key in (*self._fixed, *self.entries()))
         self._stamp = stamp
         self.closed = self.closed or stamp is not None
+
+    def _settled(self, key: Key) -> Key:
+        """`key` with the limits that count: one for each task and unit that has any."""
+        return msgspec.structs.replace(
+            key,
+            rate_limits=limits.settled(key.rate_limits, self._rate_limits, limits.TASK_NAMES),
+            max_cost=limits.settled(key.max_cost, self._max_cost, limits.UNITS),
+        )
 
     def _locked(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)

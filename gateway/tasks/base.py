@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.cost import Cost
 from gateway.tasks.form import to_values
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
@@ -63,6 +64,11 @@ class TaskInput(BaseModel):
     def extent(self) -> Extent:
         """How much work this is, for batching: rows and the longest row, in tokens, seconds or pixels, roughly."""
         return Extent(1, 1)
+
+    def cost(self) -> Cost:
+        """What answering takes at most, estimated without decoding anything; by default the tokens of all rows."""
+        extent = self.extent()
+        return {"tokens": extent.rows * extent.length}
 
 
 @dataclass(frozen=True, slots=True)

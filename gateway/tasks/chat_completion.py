@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task
+from gateway.tasks.base import Task
 from gateway.tasks.chat_answer import choice_object, head
 from gateway.tasks.chat_objects import ChatCompletion
 from gateway.tasks.chat_options import (
@@ -138,10 +138,6 @@ class ChatCompletionInput(Ignored):
             template_options=options,
             lora=self.lora,
         )
-
-    def extent(self) -> Extent:
-        """A row for each choice."""
-        return self.generation().extent()
 
 
 def collect(pieces: Sequence[Piece], input: ChatCompletionInput) -> dict[str, Any]:

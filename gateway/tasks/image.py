@@ -60,6 +60,12 @@ def length(data: bytes) -> int:
     return 1 + max(width * height, len(data)) // _UNIT
 
 
+def pixels(data: bytes) -> int:
+    """How many pixels the file declares."""
+    width, height = measure(data) or (0, 0)
+    return width * height
+
+
 # Raw bytes, an array of bytes, or base64; the file's header has been looked at, nothing has been decoded.
 Image = Annotated[
     bytes,

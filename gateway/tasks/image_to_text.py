@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.conversation import Messages, need_prompt_or_messages
-from gateway.tasks.generation import Generation, first
+from gateway.tasks.generation import Generation, GenerationInput, first
 from gateway.tasks.image import Image
 from gateway.tasks.media import picture
 from gateway.tasks.pieces import Piece, Usage
@@ -22,7 +22,7 @@ CAPTION = "Generate a caption for this image"
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
 
 
-class ImageToTextInput(TaskInput):
+class ImageToTextInput(GenerationInput):
     """A picture, as raw bytes or in JSON, and what to say about it; without words it is given a caption."""
 
     image: Image
@@ -58,10 +58,6 @@ class ImageToTextInput(TaskInput):
             presence_penalty=self.presence_penalty or 0.0,
             ignore_eos=self.ignore_eos,
         )
-
-    def extent(self) -> Extent:
-        """One row of picture, question and answer."""
-        return self.generation().extent()
 
 
 class ImageTextToTextInput(ImageToTextInput):

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.generation import Generation, first
+from gateway.tasks.base import Task
+from gateway.tasks.generation import Generation, GenerationInput, first
 from gateway.tasks.image import Base64Image
 from gateway.tasks.media import picture
 from gateway.tasks.pieces import Piece, Usage
@@ -29,7 +29,7 @@ def _in_the_request(value: Any) -> Any:
     return value
 
 
-class MoondreamInput(TaskInput):
+class MoondreamInput(GenerationInput):
     """A question about a picture, or none, and a caption of it: the skills that any model that sees has.
 
     `point` and `detect` belong to the form but need a model with heads for places: they are refused by name.
@@ -71,10 +71,6 @@ class MoondreamInput(TaskInput):
             top_p=self.top_p or 1.0,
             think=self.reasoning if self.task == "query" else None,
         )
-
-    def extent(self) -> Extent:
-        """One row of picture, question and answer."""
-        return self.generation().extent()
 
 
 class Metrics(BaseModel):

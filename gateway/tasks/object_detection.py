@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, RootModel
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Image, length
+from gateway.tasks.cost import Cost
+from gateway.tasks.image import Image, length, pixels
 from gateway.tasks.media import picture
 
 
@@ -17,6 +18,10 @@ class ObjectDetectionInput(TaskInput):
     def extent(self) -> Extent:
         """One row; the length is in thousands of pixels."""
         return Extent(1, length(self.image))
+
+    def cost(self) -> Cost:
+        """The pixels to decode."""
+        return {"pixels": pixels(self.image)}
 
 
 class Box(BaseModel):

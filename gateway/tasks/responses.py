@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.chat_completion import CHAT, LEAST_TOP_P, Tokens
 from gateway.tasks.chat_options import Effort, StreamOptions, thinking
 from gateway.tasks.conversation import Message
-from gateway.tasks.generation import Generation
+from gateway.tasks.generation import Generation, GenerationInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.response_answer import Assembly
@@ -48,7 +48,7 @@ def _known_includes(value: Any) -> Any:
     return [item for item in value if item == LOGPROBS] if isinstance(value, list) else value
 
 
-class ResponsesInput(TaskInput):
+class ResponsesInput(GenerationInput):
     """A text or a list of items to answer. Nothing is stored: `store` has no effect."""
 
     input: Items
@@ -110,10 +110,6 @@ class ResponsesInput(TaskInput):
             reasoning_effort=None if effort == "none" else effort,
             lora=self.lora,
         )
-
-    def extent(self) -> Extent:
-        """One row."""
-        return self.generation().extent()
 
     def echo(self) -> dict[str, Any]:
         """What a response object repeats of its request."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.conversation import MAX_MESSAGES, Message
-from gateway.tasks.generation import Generation, first
+from gateway.tasks.generation import Generation, GenerationInput, first
 from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.text_generation import DEFAULT_TOKENS
 from gateway.tasks.validation import Integer, Number, schema_error
@@ -29,7 +29,7 @@ class VerdictFormat(BaseModel):
     type: str = "text"
 
 
-class SafetyInput(TaskInput):
+class SafetyInput(GenerationInput):
     """The conversation, whose turns alternate and begin with the user's."""
 
     messages: Annotated[list[Turn], Field(min_length=1, max_length=MAX_MESSAGES)]
@@ -53,10 +53,6 @@ class SafetyInput(TaskInput):
             default_tokens=DEFAULT_TOKENS,
             temperature=self.temperature,
         )
-
-    def extent(self) -> Extent:
-        """One row of prompt and output."""
-        return self.generation().extent()
 
 
 class Verdict(BaseModel):

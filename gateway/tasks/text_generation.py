@@ -9,9 +9,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.conversation import Messages, need_prompt_or_messages
-from gateway.tasks.generation import Choice, FinishedCall, Generation, first
+from gateway.tasks.generation import Choice, FinishedCall, Generation, GenerationInput, first
 from gateway.tasks.image import Image
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.output_format import ResponseFormat, output_format
@@ -33,7 +33,7 @@ class EmbeddedFunction(BaseModel):
     code: Text
 
 
-class TextGenerationInput(TaskInput):
+class TextGenerationInput(GenerationInput):
     """`messages` or `prompt`; if both are there, the messages count. `image` belongs to the user's last turn."""
 
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
@@ -86,10 +86,6 @@ class TextGenerationInput(TaskInput):
             format=output_format(self.response_format, self.guided_json),
             lora=self.lora,
         )
-
-    def extent(self) -> Extent:
-        """One row of prompt and output."""
-        return self.generation().extent()
 
 
 class FlatCall(BaseModel):
