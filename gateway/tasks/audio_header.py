@@ -10,22 +10,25 @@ ASSUMED_BYTES_PER_S = 4_000
 # An Ogg page has at most 255 segments of 255 bytes, and a header of up to 282.
 _OGG_PAGE_BYTES = 65_307
 _OPUS_HZ = 48_000
+_MAX_TAGS = 8
+_MP3_HZ, _MP3_HALVINGS = (44_100, 48_000, 32_000), {3: 0, 2: 1, 0: 2}
+# By whether it is version 1.
 _MP3_KBITS = {
-    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 
 
 def seconds(data: bytes) -> float:
     """The length that a WAV, FLAC, Ogg or MP3 file declares; of anything else, a guess by its size.
 
-    A file may lie, and MP3 files of varying rates tell nothing exact: a decoder has to check what it finds as well.
+    A file may lie: a decoder has to check what it finds as well.
     """
     for magic, read in _READERS:
         if data.startswith(magic):
             try:
                 found = read(data)
-            except (struct.error, ZeroDivisionError):
+            except (struct.error, IndexError, ZeroDivisionError):
                 break
             if found is not None:
                 return found
@@ -66,17 +69,22 @@ def _ogg(data: bytes) -> float | None:
 
 
 def _mp3(data: bytes) -> float | None:
-    """By the rate of the first frame of layer III (ISO 11172-3, 2.4.2.3), after a tag if there is one."""
+    """The frames that the first one counts or, of a constant rate, what its own says (ISO 11172-3, 2.4.2.3)."""
     start = 0
-    if data.startswith(b"ID3"):
-        a, b, c, d = struct.unpack_from("4B", data, 6)
-        start = 10 + (a << 21 | b << 14 | c << 7 | d)
+    for _ in range(_MAX_TAGS):
+        if not data.startswith(b"ID3", start):
+            break
+        a, b, c, d = struct.unpack_from("4B", data, start + 6)
+        start += 10 + (a << 21 | b << 14 | c << 7 | d)
     (head,) = struct.unpack_from(">I", data, start)
-    version, layer, index = head >> 19 & 3, head >> 17 & 3, head >> 12 & 15
-    kbits = _MP3_KBITS.get(3 if version == 3 else 2, ())
-    if head >> 21 != 0x7FF or layer != 1 or not 0 < index < 15:
+    version, layer, index, rate = head >> 19 & 3, head >> 17 & 3, head >> 12 & 15, head >> 10 & 3
+    if head >> 21 != 0x7FF or layer != 1 or version == 1 or not 0 < index < 15 or rate == 3:
         return None
-    return (len(data) - start) / (kbits[index] * 125)
+    count = next((at for tag in (b"Xing", b"Info") if (at := data.find(tag, start, start + 64)) >= 0), -1)
+    if count >= 0 and data[count + 7] & 1:
+        (frames,) = struct.unpack_from(">I", data, count + 8)
+        return float(frames * (1152 if version == 3 else 576)) / (_MP3_HZ[rate] >> _MP3_HALVINGS[version])
+    return (len(data) - start) / (_MP3_KBITS[version == 3][index] * 125)
 
 
 _READERS: tuple[tuple[bytes, Callable[[bytes], float | None]], ...] = (

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from typer.testing import CliRunner
 
+from gateway.api.access import Key, Scope
 from gateway.api.keyring import REFRESH_S, Keyring, sha256
 from gateway.app import create_app
 from gateway.cli.keys import app as keys_command
@@ -107,7 +110,33 @@ def test_an_empty_keys_file_is_closed_from_the_start(path: Path) -> None:
     assert Keyring(path).closed
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"keys":[{"name":"a"}]}', '{"keys":5}'])
+def test_a_key_of_a_file_without_scopes_may_do_everything(path: Path) -> None:
+    path.parent.mkdir()
+    row = {"name": "old", "sha256": sha256(b"old"), "created_at": "2026-01-01T00:00:00+00:00"}
+    path.write_text(json.dumps({"keys": [row]}))
+    ring = Keyring(path)
+    assert ring.find(b"old") == Key(**row, scopes=tuple(Scope))
+    ring.create("new")
+    assert Keyring(path).find(b"old") == Key(**row, scopes=tuple(Scope))
+
+
+def bad(**fields: Any) -> str:
+    return json.dumps({"keys": [{"name": "a", "sha256": "0" * 64, "created_at": "", **fields}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        '{"keys":[{"name":"a"}]}',
+        '{"keys":5}',
+        bad(scopes=["write"]),
+        bad(rate_limits={"text-generaton": 5}),
+        bad(rate_limits={"text-generation": -1}),
+        bad(max_cost={"token": 5}),
+    ],
+)
 def test_a_broken_file_stops_the_start_and_changes_no_running_ring(path: Path, text: str) -> None:
     clock = Clock()
     running = Keyring(path, clock=clock)
@@ -159,12 +188,48 @@ def test_the_command_creates_lists_and_revokes(path: Path) -> None:
     assert Keyring(path).find(key.encode())
     listed = command.invoke(keys_command, ["list", *where]).stdout
     assert "laptop" in listed
+    assert "run read" in listed
     assert key not in listed
     revoked = command.invoke(keys_command, ["revoke", "laptop", *where])
     assert "No key is left" in revoked.stderr
     assert not Keyring(path).find(key.encode())
     again = command.invoke(keys_command, ["revoke", "laptop", *where])
     assert isinstance(again.exception, ConfigError)
+
+
+def test_the_command_shows_what_a_key_was_made_to_do(path: Path) -> None:
+    command, where = CliRunner(), ["--keys-file", str(path)]
+    options = ["--scope", "run", "--account", ACCOUNT.upper(), "--rate-limit", "*=9", "--rate-limit", "translation=2"]
+    made = command.invoke(keys_command, ["create", "--name", "team", *options, "--max-cost", "tokens=4000", *where])
+    found = Keyring(path).find(made.stdout.strip().encode())
+    assert found is not None
+    assert (found.scopes, found.accounts, found.max_cost) == ((Scope.RUN,), (ACCOUNT,), {"tokens": 4000})
+    assert (found.rate_limits["translation"], found.rate_limits["text-generation"]) == (2, 9)
+    shown = command.invoke(keys_command, ["show", "team", *where]).stdout
+    for line in (
+        f"accounts +{ACCOUNT}",
+        "scopes +run",
+        r"requests a minute +\*=9 translation=2",
+        "one request +tokens=4000",
+    ):
+        assert re.search(f"{line}\n", shown), line
+    assert made.stdout.strip() not in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--scope", "write"], "--scope write: there are run, read, admin"),
+        (["--account", "12"], "--account 12: an account id has 32 hexadecimal digits"),
+        (["--rate-limit", "translate=2"], "--rate-limit: no limit is named 'translate'"),
+        (["--max-cost", "tokens"], "--max-cost: 'tokens' is not NAME=NUMBER"),
+    ],
+)
+def test_the_command_makes_no_key_of_wrong_options(path: Path, options: list[str], reason: str) -> None:
+    done = CliRunner().invoke(keys_command, ["create", *options, "--keys-file", str(path)])
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.detail.startswith(reason)
+    assert not path.exists()
 
 
 def test_the_command_uses_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
