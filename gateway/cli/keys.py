@@ -14,7 +14,7 @@ from gateway.config import ConfigError, Settings
 
 if TYPE_CHECKING:
     from gateway.api.access import Key
-    from gateway.api.keyring import Keyring
+    from gateway.api.keyfile import KeyFile
 
 app = typer.Typer(help="API keys. Only their hashes are stored.", no_args_is_help=True)
 KeysFile = Annotated[
@@ -41,11 +41,11 @@ MaxCost = Annotated[
 Name = Annotated[str, typer.Argument(help="as shown by `list`")]
 
 
-def _keyring(keys_file: Path | None) -> Keyring:
+def _file(keys_file: Path | None) -> KeyFile:
     # Imported here because the web framework comes along, and `gateway version` has no use for it.
-    from gateway.api.keyring import Keyring
+    from gateway.api.keyfile import KeyFile
 
-    return Keyring.of(Settings.model_validate({"keys_file": keys_file} if keys_file is not None else {}))
+    return KeyFile.of(Settings.model_validate({"keys_file": keys_file} if keys_file is not None else {}))
 
 
 @app.command()
@@ -58,10 +58,10 @@ def create(
     keys_file: KeysFile = None,
 ) -> None:
     """Make a key and print it, this once. From the first key on, every route but /health needs one."""
-    keyring = _keyring(keys_file)
+    file = _file(keys_file)
     like = _permissions(scope, account or [], rate_limit or [], max_cost or [])
-    typer.echo(keyring.create(name, like))
-    typer.echo(f"Its hash is in {keyring.path}; the key itself is stored nowhere.", err=True)
+    typer.echo(file.create(name, like))
+    typer.echo(f"Its hash is in {file.path}; the key itself is stored nowhere.", err=True)
 
 
 def _permissions(scopes: Sequence[str], accounts: Sequence[str], rates: Sequence[str], costs: Sequence[str]) -> Key:
@@ -89,9 +89,9 @@ def _permissions(scopes: Sequence[str], accounts: Sequence[str], rates: Sequence
 @app.command("list")
 def list_keys(keys_file: KeysFile = None) -> None:
     """Show names, dates and scopes."""
-    keyring = _keyring(keys_file)
+    file = _file(keys_file)
     table = Table("name", "created", "scopes", "SHA-256 begins with")
-    for key in keyring.entries():
+    for key in file.entries():
         table.add_row(key.name, key.created_at, " ".join(key.scopes), key.sha256[:8])
     Console().print(table)
 
@@ -99,7 +99,7 @@ def list_keys(keys_file: KeysFile = None) -> None:
 @app.command()
 def show(name: Name, keys_file: KeysFile = None) -> None:
     """Show what a key may do. The key itself cannot be shown: nobody knows it."""
-    key = _keyring(keys_file).entry(name)
+    key = _file(keys_file).entry(name)
     for title, value in (
         ("name", key.name),
         ("created", key.created_at),
@@ -119,8 +119,8 @@ def _pairs(limits: Mapping[Any, int]) -> str:
 @app.command()
 def revoke(name: Name, keys_file: KeysFile = None) -> None:
     """Forget a key. Without any left, every request is refused; remove the file to serve without keys."""
-    keyring = _keyring(keys_file)
-    keyring.revoke(name)
+    file = _file(keys_file)
+    file.revoke(name)
     typer.echo(f"{name} is revoked.")
-    if not keyring.entries():
-        typer.echo(f"No key is left: requests are refused until one is created or {keyring.path} is removed.", err=True)
+    if not file.entries():
+        typer.echo(f"No key is left: requests are refused until one is created or {file.path} is removed.", err=True)

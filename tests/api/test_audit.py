@@ -11,7 +11,7 @@ from structlog.contextvars import merge_contextvars
 
 from gateway.api.access import Key, Scope
 from gateway.api.audit import MAX_FIELD_CHARACTERS, shown
-from gateway.api.keyring import Keyring
+from gateway.api.keyfile import KeyFile
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of, row
@@ -22,7 +22,7 @@ RUN = f"/accounts/{ACCOUNT}/ai/run/@cf/test/classify"
 
 async def lines_of(home: Path, like: Key, *requests: tuple[str, str, dict[str, Any]]) -> list[dict[str, Any]]:
     """What the audit log says of requests of a key named `laptop`, one after the other."""
-    key = Keyring(home / "keys.json").create("laptop", like)
+    key = KeyFile(home / "keys.json").create("laptop", like)
     app = create_app(Settings(home=home), [row("classify", "text-classification", "fake")])
     with structlog.testing.capture_logs([merge_contextvars]) as logs:
         async with client_of(app, headers={"authorization": f"Bearer {key}"}) as http:
@@ -75,7 +75,7 @@ async def test_answers_and_ordinary_mistakes_are_no_refusals(tmp_path: Path) -> 
 
 
 async def test_a_refused_websocket_is_a_line_too(tmp_path: Path) -> None:
-    Keyring(tmp_path / "keys.json").create()
+    KeyFile(tmp_path / "keys.json").create()
     with structlog.testing.capture_logs() as logs:
         await upgrade(create_app(Settings(home=tmp_path), []), RUN, {"authorization": "Bearer wrong"})
     (line,) = [line for line in logs if line["event"] == "refused"]

@@ -12,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from gateway.api.access import Key, Scope
 from gateway.api.auth import OPEN
-from gateway.api.keyring import Keyring, sha256
+from gateway.api.keyfile import KeyFile, sha256
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of
@@ -181,7 +181,7 @@ NEEDED: dict[tuple[str, str], Scope | None] = {
 
 @pytest.mark.parametrize("held", Scope)
 async def test_every_route_asks_for_the_scope_it_needs_and_no_other(tmp_path: Path, held: Scope) -> None:
-    key = Keyring(tmp_path / "keys.json").create("one", Key("", "", scopes=(held,)))
+    key = KeyFile(tmp_path / "keys.json").create("one", Key("", "", scopes=(held,)))
     app = application(tmp_path)
     assert set(every_route(app)) == set(NEEDED)
     for (method, path), needed in NEEDED.items():
@@ -192,14 +192,14 @@ async def test_every_route_asks_for_the_scope_it_needs_and_no_other(tmp_path: Pa
 
 
 async def test_a_key_without_any_scope_can_only_be_verified(tmp_path: Path) -> None:
-    key = Keyring(tmp_path / "keys.json").create("none", Key("", "", scopes=()))
+    key = KeyFile(tmp_path / "keys.json").create("none", Key("", "", scopes=()))
     async with client_of(application(tmp_path), headers={"authorization": f"Bearer {key}"}) as http:
         assert (await http.get("/user/tokens/verify")).status_code == 200
         assert (await http.post(RUN, json={})).status_code == 403
 
 
 async def test_a_key_is_good_for_its_own_accounts_alone(tmp_path: Path) -> None:
-    key = Keyring(tmp_path / "keys.json").create("one", Key("", "", accounts=(ACCOUNT,)))
+    key = KeyFile(tmp_path / "keys.json").create("one", Key("", "", accounts=(ACCOUNT,)))
     async with client_of(application(tmp_path), headers={"authorization": f"Bearer {key}"}) as http:
         for account, code in ((ACCOUNT, 5007), (ACCOUNT.upper(), 5007), (OTHER_ACCOUNT, 10000)):
             assert code_of(await http.post(f"/accounts/{account}/ai/run/x", json={})) == code

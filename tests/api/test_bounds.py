@@ -13,7 +13,7 @@ import pytest
 from starlette.datastructures import URL
 
 from gateway.api.access import Key
-from gateway.api.keyring import Keyring
+from gateway.api.keyfile import KeyFile
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of, row, run_path
@@ -36,7 +36,7 @@ ROWS = [
 @asynccontextmanager
 async def serving(home: Path, keys: dict[str, Key], **settings: Any) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     """A client for each of `keys`, all of one gateway."""
-    ring = Keyring(home / "keys.json")
+    ring = KeyFile(home / "keys.json")
     headers = {name: {"authorization": f"Bearer {ring.create(name, like)}"} for name, like in keys.items()}
     app = create_app(Settings(home=home, grace_s=0.0, **settings), ROWS)
     async with app.router.lifespan_context(app):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.api.access import Key
-from gateway.api.keyring import Keyring, sha256
+from gateway.api.keyfile import KeyFile, sha256
+from gateway.api.keyring import Keyring
 from gateway.api.limits import CLOUDFLARE, LARGEST_RATE, TASK_NAMES
 from gateway.config import ConfigError, Settings
 
@@ -17,7 +18,7 @@ CHAT, EMBED = "text-generation", "text-embeddings"
 
 def settled(home: Path, own: dict[str, int], common: str) -> dict[str, int]:
     """The rates that count for a key with those of its own, in a gateway with those in common."""
-    Keyring(home / "keys.json").create("key", Key("", "", rate_limits=own))
+    KeyFile(home / "keys.json").create("key", Key("", "", rate_limits=own))
     ring = Keyring.of(Settings(home=home, rate_limits=common))  # type: ignore[arg-type] - as the environment has it
     (row,) = ring._keys
     return dict(row.rate_limits)
