@@ -64,7 +64,7 @@ def _ogg(data: bytes) -> float | None:
         rate_hz = _OPUS_HZ
     else:
         return None
-    (samples,) = struct.unpack_from("<q", data, last + 6)
+    (samples,) = struct.unpack_from("<q", data, last + 6) if last >= 0 else (0,)
     return samples / rate_hz if samples > 0 else None
 
 

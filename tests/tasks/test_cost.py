@@ -6,6 +6,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.tasks import TASKS
 from gateway.tasks.audio_header import ASSUMED_BYTES_PER_S, seconds
@@ -91,6 +93,15 @@ def test_a_file_that_claims_less_than_it_holds_is_taken_for_what_it_holds() -> N
     assert seconds(wav(tone(9.0, 8000), 8000, claimed_bytes=0)) == pytest.approx(9.0)
 
 
+MAGICS = [b"RIFF....WAVEfmt ", b"RIFX", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"OggS" + bytes(24) + b"OpusHead", b""]
+
+
+@given(st.sampled_from(MAGICS), st.binary(max_size=300), st.integers(0, 70_000))
+def test_whatever_a_header_says_its_length_is_a_number(magic: bytes, data: bytes, padding: int) -> None:
+    length_s = seconds(magic + data + bytes(padding))
+    assert 0 <= length_s < float("inf")
+
+
 RANDOM = np.random.default_rng(0).bytes(4096)
 
 
@@ -99,7 +110,8 @@ RANDOM = np.random.default_rng(0).bytes(4096)
     [b"", b"R", RANDOM, video(1, sound=True)]
     + [magic + rest for magic in (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb") for rest in (b"", bytes(64))]
     + [magic + RANDOM for magic in (b"RIFF", b"OggS", b"ID3")]
-    + [b"RIFF....WAVEfmt " + bytes(64), b"OggS" + bytes(20) + b"\x01vorbis" + bytes(40)],
+    + [b"RIFF....WAVEfmt " + bytes(64), b"OggS" + bytes(20) + b"\x01vorbis" + bytes(40)]
+    + [b"OggS" + b"\x01" * 24 + b"OpusHead" + bytes(70_000)],
 )
 def test_what_tells_no_length_is_guessed_by_its_size(data: bytes) -> None:
     assert seconds(data) == len(data) / ASSUMED_BYTES_PER_S
