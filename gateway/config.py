@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     accounts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="accepted account ids, comma-separated; empty: any 32 hexadecimal digits"
     )
+    rate_limits: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="requests a minute that each key may make: TASK=N, *=N, or cloudflare; comma-separated"
+    )
+    max_cost: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what one request may be estimated to take: UNIT=N, comma-separated"
+    )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
     max_body_bytes: int = Field(100 * MIB, ge=1024)
@@ -73,7 +79,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("key_hashes", "accounts", mode="before")
+    @field_validator("key_hashes", "accounts", "rate_limits", "max_cost", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -11,6 +11,7 @@ from gateway.api import compat
 from gateway.api.bodies import LARGE_BYTES, Asked, asked_of, is_json, media_type, off_loop, read_body
 from gateway.api.chat_frames import ChatFrames
 from gateway.api.choosing import Chosen
+from gateway.api.cost import check_input
 from gateway.api.documents import decode_json, decode_media
 from gateway.api.exchange import exchange_of
 from gateway.api.frames import Frames, NativeFrames
@@ -70,6 +71,7 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
     model, origin = chosen.model, chosen.origin
     if state_of(request).settings.compat == "strict":
         compat.check(model.spec, asked)
+    check_input(chosen, asked.input)
     model.keep_alive(keep_alive_s(request.headers))
     form = None if asked.form is model.task else asked.form
     exchange = exchange_of(request.scope)

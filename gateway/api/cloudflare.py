@@ -13,7 +13,7 @@ from gateway.api.answering import parsed, read_document, reply
 from gateway.api.bodies import LARGE_BYTES, may_wait, number_fields, off_loop, query_of, read_body, to_asked
 from gateway.api.choosing import Chosen, choose
 from gateway.api.envelope import success
-from gateway.api.routes import Route
+from gateway.api.routes import RunRoute
 from gateway.api.state import state_of
 from gateway.errors import BadInput, RequestTooLarge
 
@@ -95,7 +95,7 @@ def _spoken_to(chosen: Chosen) -> Chosen:
     return chosen
 
 
-router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)
+router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=RunRoute)
 router.add_api_route("/run/{model_name:path}", run, methods=["POST"], summary="Run a model", openapi_extra=_RUN)
 router.add_api_route(
     "/run", run_named, methods=["POST"], summary="Run a model named in the body", openapi_extra=_RUN_NAMED

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.rate import RateLimiter
 from gateway.api.tracing import Tracing
 from gateway.config import Settings
 from gateway.runtime.batches import Batches
@@ -35,6 +36,7 @@ class State:
     batches: Batches
     tracing: Tracing | None = None
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
+    rates: RateLimiter = field(default_factory=RateLimiter)
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS_AT_ONCE))
 
 

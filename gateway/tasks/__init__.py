@@ -27,6 +27,7 @@ from gateway.tasks import (
     turn_detection,
 )
 from gateway.tasks.base import Answer, Extent, Origin, Registry, Task, TaskInput, UnknownTask
+from gateway.tasks.cost import Cost
 from gateway.tasks.pieces import Piece, Usage
 
 TASKS = Registry(
@@ -73,4 +74,16 @@ TASKS = Registry(
     ]
 )
 
-__all__ = ["TASKS", "Answer", "Extent", "Origin", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]
+__all__ = [
+    "TASKS",
+    "Answer",
+    "Cost",
+    "Extent",
+    "Origin",
+    "Piece",
+    "Registry",
+    "Task",
+    "TaskInput",
+    "UnknownTask",
+    "Usage",
+]

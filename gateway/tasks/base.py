@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost
 from gateway.tasks.form import to_values
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
 
 JSON = "application/json"
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class TaskInput(BaseModel):
     def extent(self) -> Extent:
         """How much work this is, for batching: rows and the longest row, in tokens, seconds or pixels, roughly."""
         return Extent(1, 1)
+
+    def cost(self) -> Cost:
+        """What answering takes at most, estimated without decoding anything; by default the tokens of all rows."""
+        extent = self.extent()
+        return {"tokens": extent.rows * extent.length}
 
 
 @dataclass(frozen=True, slots=True)
