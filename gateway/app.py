@@ -14,6 +14,7 @@ from gateway.api import State, install
 from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.remote.media import RemoteMedia
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
 from gateway.reload import Reload, settled
@@ -50,7 +51,7 @@ def create_app(
 
     With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
     Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
-    machine though the gateway is offline.
+    machine though the gateway is offline; and for hosts of media that cannot be used.
     """
     metrics = Metrics()
     keys = Keyring.of(settings)
@@ -62,6 +63,7 @@ def create_app(
     registry = Registry(specs, Means(store, nursery, metrics, steward))
     batches = Batches(BatchStore(settings.home / "batches"), registry.get)
     presence = Presence(store, specs)
+    media = RemoteMedia.of(settings)
 
     async def is_ready() -> bool:
         return registry.is_ready()
@@ -83,8 +85,7 @@ def create_app(
             await registry.stop(settings.grace_s)
 
     app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    state = State(settings=settings, registry=registry, metrics=metrics, keys=keys, presence=presence, batches=batches)
-    install(app, state)
+    install(app, State(settings, registry, metrics, keys, presence, batches, media))
     return app
 
 

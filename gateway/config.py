@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
+    media_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts that pictures named by address are fetched from, comma-separated; empty: none"
+    )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
     memory_gib: float | None = Field(
@@ -64,7 +67,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("key_hashes", "accounts", mode="before")
+    @field_validator("key_hashes", "accounts", "media_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -178,6 +181,7 @@ class FileSettings(Frozen):
     """The part of `Settings` that a models.yaml may hold, under `gateway:`; environment and command line outdo it."""
 
     stand_ins: bool | None = None
+    media_hosts: tuple[str, ...] | None = None
 
 
 def _document(text: str, where: str) -> dict[str, Any]:

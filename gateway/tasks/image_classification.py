@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import RootModel
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Image, length
+from gateway.tasks.image import ADDRESSES, Image, length
 from gateway.tasks.media import picture
 from gateway.tasks.text_classification import Label
 
@@ -33,5 +33,6 @@ TASK = Task(
     output=ImageClassificationOutput,
     canary={"image": picture()},
     media_field="image",
+    addresses=ADDRESSES,
     render=lambda output: output.root,
 )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.generation import Generation, first
-from gateway.tasks.image import Base64Image
+from gateway.tasks.image import ADDRESSES, Base64Image
 from gateway.tasks.media import picture
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
@@ -133,4 +133,5 @@ MOONDREAM = Task(
     shape="moondream",
     render=_render,
     collect=collect,
+    addresses=ADDRESSES,
 )

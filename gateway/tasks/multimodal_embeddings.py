@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Base64Image, length
+from gateway.tasks.image import ADDRESSES, Base64Image, length
 from gateway.tasks.media import picture
 from gateway.tasks.text_embeddings import Vectors
 from gateway.tasks.texts import MAX_TEXTS
@@ -54,4 +54,5 @@ TASK = Task(
     output=MultimodalEmbeddingsOutput,
     canary={"image": base64.b64encode(picture()).decode(), "text": ["a fine day"]},
     render=lambda output: {"data": output.data, "shape": output.shape},
+    addresses=ADDRESSES,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, RootModel
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Image, length
+from gateway.tasks.image import ADDRESSES, Image, length
 from gateway.tasks.media import picture
 
 
@@ -47,5 +47,6 @@ TASK = Task(
     output=ObjectDetectionOutput,
     canary={"image": picture()},
     media_field="image",
+    addresses=ADDRESSES,
     render=lambda output: output.root,
 )

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
 from gateway.tasks.conversation import Messages, need_prompt_or_messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
-from gateway.tasks.image import Image
+from gateway.tasks.image import ADDRESSES, Image
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
@@ -156,4 +157,5 @@ TASK = Task(
     canary={"prompt": "Hi", "max_tokens": 1, "temperature": 0},
     render=_render,
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )
