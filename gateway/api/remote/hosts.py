@@ -42,7 +42,7 @@ class Host:
 
     def covers(self, url: httpx.URL) -> bool:
         """Whether the list's author meant that address."""
-        if (url.scheme, url.port or _PORTS.get(url.scheme)) != (self.scheme, self.port):
+        if (url.scheme, _port(url)) != (self.scheme, self.port):
             return False
         name = host_name(url)
         return name.endswith(f".{self.name}") if self.is_suffix else name == self.name
@@ -95,9 +95,16 @@ def _host(entry: str) -> Host:
     except (httpx.InvalidURL, ValueError):
         raise _unusable(entry) from None
     is_bare = url.path in ("", "/") and not (url.userinfo or url.query or url.fragment)
-    if scheme not in _PORTS or not is_bare or not (is_ip or _NAME.fullmatch(name)) or (is_ip and is_suffix):
+    port = _port(url)
+    is_origin = is_bare and scheme in _PORTS and 0 < port < 1 << 16
+    if not is_origin or not (is_ip or _NAME.fullmatch(name)) or (is_ip and is_suffix):
         raise _unusable(entry)
-    return Host(scheme, name, url.port or _PORTS[scheme], is_suffix, text != rest)
+    return Host(scheme, name, port, is_suffix, text != rest)
+
+
+def _port(url: httpx.URL) -> int:
+    """The port, 0 if neither the address nor its scheme says one that can be meant."""
+    return _PORTS.get(url.scheme, 0) if url.port is None else url.port
 
 
 def _is_ip(name: str) -> bool:

@@ -25,11 +25,13 @@ log = structlog.get_logger("gateway.media")
 class RemoteMedia:
     """Bounded in how much it fetches at once, how long that takes and how large it gets."""
 
-    def __init__(self, fetcher: Fetcher, deadline_s: float = DEADLINE_S) -> None:
-        """`deadline_s` counts for each address, waiting for a turn and redirects included."""
+    def __init__(
+        self, fetcher: Fetcher, deadline_s: float = DEADLINE_S, turns: asyncio.Semaphore | None = None
+    ) -> None:
+        """`deadline_s` counts for each address, waiting for one of the `turns` and redirects included."""
         self._fetcher = fetcher
         self._deadline_s = deadline_s
-        self._turns = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._turns = turns or asyncio.Semaphore(FETCHES_AT_ONCE)
 
     @classmethod
     def of(cls, settings: Settings) -> RemoteMedia | None:
@@ -63,7 +65,7 @@ class RemoteMedia:
 
     async def _data_uri(self, address: str, allowance: Allowance) -> str:
         try:
-            data = await self._in_time(address, allowance)
+            data = await self.fetched(address, allowance)
             kind = media_type(data)
             if kind is None:
                 raise AddressRefused(UNKNOWN)
@@ -72,7 +74,8 @@ class RemoteMedia:
             raise
         return await asyncio.to_thread(_encoded, kind, data)
 
-    async def _in_time(self, address: str, allowance: Allowance) -> bytes:
+    async def fetched(self, address: str, allowance: Allowance) -> bytes:
+        """The bytes at an address; raises `AddressRefused`, and `Overloaded` if its turn did not come in time."""
         has_turn = False
         try:
             async with asyncio.timeout(self._deadline_s), self._turns:
