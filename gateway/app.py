@@ -14,6 +14,7 @@ from gateway.api import State, install
 from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.remote.media import RemoteMedia
 from gateway.api.tracing import Tracing, framework_telemetry
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
@@ -52,7 +53,8 @@ def create_app(
 
     With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
     Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
-    machine though the gateway is offline, and for a sandbox that this system does not have.
+    machine though the gateway is offline; for hosts of media that cannot be used; and for a sandbox that this system
+    does not have.
     """
     metrics = Metrics()
     tracing = Tracing.of(settings)
@@ -68,6 +70,7 @@ def create_app(
     registry = Registry(specs, Means(store, nursery, metrics, steward))
     batches = Batches(BatchStore(settings.home / "batches"), registry.get)
     presence = Presence(store, specs)
+    media = RemoteMedia.of(settings)
 
     async def is_ready() -> bool:
         return registry.is_ready()
@@ -105,6 +108,7 @@ def create_app(
         keys=keys,
         presence=presence,
         batches=batches,
+        media=media,
         tracing=tracing,
     )
     install(app, state)

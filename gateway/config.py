@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
+    media_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts that pictures named by address are fetched from, comma-separated; empty: none"
+    )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
     client_timeout_s: float = Field(
         60.0, gt=0, description="how long a client may take over a request's head, or neither send nor take anything"
@@ -79,7 +82,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("key_hashes", "accounts", "rate_limits", "max_cost", mode="before")
+    @field_validator("key_hashes", "accounts", "rate_limits", "max_cost", "media_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -194,3 +197,4 @@ class FileSettings(Frozen):
 
     sandbox: SandboxMode | None = None
     stand_ins: bool | None = None
+    media_hosts: tuple[str, ...] | None = None

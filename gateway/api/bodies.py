@@ -95,6 +95,11 @@ async def off_loop(parsing: asyncio.Semaphore, parse: Callable[..., T], *args: A
         return await asyncio.to_thread(parse, *args)
 
 
+async def paced(parsing: asyncio.Semaphore, size_bytes: int, parse: Callable[..., T], *args: Any) -> T:
+    """`parse(*args)`, `off_loop` if there is much to parse."""
+    return await off_loop(parsing, parse, *args) if size_bytes > LARGE_BYTES else parse(*args)
+
+
 def media_type(headers: Headers) -> str:
     """The body's media type without parameters, or an empty text."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -130,12 +135,17 @@ def to_asked(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any]
             raise BadInput("multipart bodies are not accepted by this model; send JSON")
         return Asked(task.parse_form(decode_form(headers["content-type"], body)), task)
     if is_json(kind, body):
-        fields = number_fields(task.input) if len(body) > LARGE_BYTES else ()
-        document = decode_media(body, *fields) if fields else None
-        return asked_of(task, decode_json(body) if document is None else document, query)
+        return asked_of(task, to_document(task, body), query)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
     return Asked(task.parse_raw(body, query), task)
+
+
+def to_document(task: Task, body: bytes) -> Any:
+    """The decoded JSON of a body for a model of `task`; raises `BadInput`."""
+    fields = number_fields(task.input) if len(body) > LARGE_BYTES else ()
+    document = decode_media(body, *fields) if fields else None
+    return decode_json(body) if document is None else document
 
 
 @lru_cache

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request, Response
 
 from gateway.api import batches
-from gateway.api.answering import parsed, read_document, reply
-from gateway.api.bodies import LARGE_BYTES, may_wait, number_fields, off_loop, query_of, read_body, to_asked
+from gateway.api.answering import reply
+from gateway.api.asking import asked_in, parsed, read_document
+from gateway.api.bodies import may_wait, number_fields, read_body
 from gateway.api.choosing import Chosen, choose
 from gateway.api.envelope import success
 from gateway.api.routes import RunRoute
@@ -53,12 +54,7 @@ async def run(request: Request) -> Response:
     body = await read_body(request.headers, request.receive, limit_bytes, state.settings.client_timeout_s)
     if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
         return answer
-    query = query_of(request.scope["query_string"]) if chosen.task.takes_query else None
-    if len(body) > LARGE_BYTES:
-        asked = await off_loop(state.parsing, to_asked, chosen.task, request.headers, body, query)
-    else:
-        asked = to_asked(chosen.task, request.headers, body, query)
-    return await reply(request, chosen, asked, success)
+    return await reply(request, chosen, await asked_in(request, chosen.task, body), success)
 
 
 async def run_named(request: Request) -> Response:

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.answering import parsed, read_document, reply
+from gateway.api.answering import reply
+from gateway.api.asking import parsed, read_document
 from gateway.api.choosing import choose
 from gateway.api.routes import RunRoute
 from gateway.errors import AnthropicUnsupported, BadInput

@@ -82,7 +82,10 @@ class StreamEngine(Weighted):
 
     @abstractmethod
     def drop(self, id: int) -> Usage | None:
-        """Forget a stream whose caller has left; what it has cost, if that is known. Unknown ids are ignored."""
+        """Forget a stream whose caller has left, or that has ended in an error; what it has cost, if that is known.
+
+        Unknown ids are ignored.
+        """
 
 
 def engine_class(name: str) -> type[Engine] | type[StreamEngine]:

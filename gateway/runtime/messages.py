@@ -148,7 +148,7 @@ class Pieces(Message):
 
 
 class Spent(Message):
-    """Worker → gateway: what a dropped request had cost."""
+    """Worker → gateway: what a request had cost that has no answer, since its caller left or it failed."""
 
     usage: Usage
 

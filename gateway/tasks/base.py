@@ -116,7 +116,8 @@ class Task:
     are also asked in, by the key that only their requests have. With `takes_query`, what a body does not say is taken
     from the query parameters: a raw body says nothing else. `is_live` says that the form is spoken over WebSocket
     alone, `streams_media` that its media is sent while it is being made; the first piece of it says in `extra` which
-    `media_type` it has.
+    `media_type` it has. `addresses` are where the address of a picture may stand in place of a data URI, as JSON
+    pointers; `*` in one is every item of a list, or the value itself if that is no list.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Task:
     takes_query: bool = False
     is_live: bool = False
     streams_media: bool = False
+    addresses: tuple[str, ...] = ()
     variants: Mapping[str, Task] = field(default_factory=dict)
 
     def form_of(self, data: Any) -> Task:

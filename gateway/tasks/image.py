@@ -15,8 +15,12 @@ from gateway.tasks.validation import Base64, bytes_of_base64, bytes_of_numbers, 
 MAX_PIXELS = 64_000_000
 # Models enlarge the shorter side to a fixed length: of a line of pixels that would make gigabytes.
 MAX_ASPECT = 50
+# In one request.
+MAX_PICTURES = 16
 UNKNOWN = "not a PNG, JPEG, WebP, GIF or BMP image"
 _UNIT = 1024
+# Where a request with one picture has it.
+ADDRESSES = ("/image",)
 
 
 def size_fault(size: Size, max_pixels: int = MAX_PIXELS) -> str | None:

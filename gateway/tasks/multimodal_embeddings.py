@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost, tokens_of
-from gateway.tasks.image import Base64Image, length, pixels
+from gateway.tasks.image import ADDRESSES, Base64Image, length, pixels
 from gateway.tasks.media import picture
 from gateway.tasks.text_embeddings import Vectors
 from gateway.tasks.texts import MAX_TEXTS
@@ -58,4 +58,5 @@ TASK = Task(
     output=MultimodalEmbeddingsOutput,
     canary={"image": base64.b64encode(picture()).decode(), "text": ["a fine day"]},
     render=lambda output: {"data": output.data, "shape": output.shape},
+    addresses=ADDRESSES,
 )
