@@ -24,6 +24,7 @@ from gateway.runtime import messages
 from gateway.runtime.loops import BatchLoop, StreamLoop
 from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed, Stop
 from gateway.runtime.meter import Meter
+from gateway.runtime.pricing import Till
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
@@ -113,10 +114,11 @@ class Child:
             return
         self._pipe.send(loaded)
         engine.watch(self._pipe.stop)
+        till = Till(engine.spec)
         if isinstance(engine, StreamEngine):
-            StreamLoop(self._pipe, engine, task, self._meter).run()
+            StreamLoop(self._pipe, engine, task, self._meter, till).run()
         else:
-            BatchLoop(self._pipe, engine, task, self._meter).run()
+            BatchLoop(self._pipe, engine, task, self._meter, till).run()
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:

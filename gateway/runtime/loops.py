@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, InferenceFailed
 from gateway.runtime import messages
 from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Ping, Pong, Result, Results, Run, Spent, Stop
 from gateway.runtime.meter import Meter
+from gateway.runtime.pricing import Till
 from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput, Usage
 
 BEAT_S = 0.5
@@ -51,11 +52,12 @@ def _failed(job_id: int, error: BaseException) -> Result:
 class BatchLoop:
     """Answers batch after batch; a batch that raises is run again one input at a time."""
 
-    def __init__(self, pipe: Pipe, engine: Engine, task: Task, meter: Meter) -> None:
+    def __init__(self, pipe: Pipe, engine: Engine, task: Task, meter: Meter, till: Till) -> None:
         self._pipe = pipe
         self._engine = engine
         self._task = task
         self._meter = meter
+        self._till = till
 
     def run(self) -> None:
         """Answer until told to stop."""
@@ -89,40 +91,48 @@ class BatchLoop:
             self._pipe.send(Results(results))
 
     def _outputs(self, jobs: list[Job]) -> list[Result]:
-        outputs = self._engine.run([_parse(self._task, job) for job in jobs])
+        inputs = [_parse(self._task, job) for job in jobs]
+        outputs = self._engine.run(inputs)
         if len(outputs) != len(jobs):
             raise InferenceFailed(f"the engine gave {len(outputs)} outputs for {len(jobs)} inputs")
-        return [self._result(job, output) for job, output in zip(jobs, outputs, strict=True)]
+        return [self._result(*parts) for parts in zip(jobs, inputs, outputs, strict=True)]
 
-    def _result(self, job: Job, output: Any) -> Result:
+    def _result(self, job: Job, input: TaskInput, output: Any) -> Result:
         if isinstance(output, BaseException):
             return _failed(job.id, output)
-        return Result(job.id, _form(self._task, job).encode(output))
+        form = _form(self._task, job)
+        usage = self._till.note(form, input, output)
+        answer = form.encode(output)
+        answer.usage = answer.usage or usage
+        return Result(job.id, answer)
 
 
 @dataclass(slots=True)
-class _Collection:
-    """The pieces of one answer until it is whole."""
+class _Inside:
+    """One request inside the engine; its pieces are kept until the answer is whole, unless they are streamed."""
 
     form: Task
     input: TaskInput
+    is_streamed: bool
     pieces: list[Piece] = field(default_factory=list)
 
     def answer(self) -> Answer:
         assert self.form.collect is not None
-        return self.form.encode(self.form.collect(self.pieces, self.input))
+        answer = self.form.encode(self.form.collect(self.pieces, self.input))
+        answer.usage = answer.usage or self.pieces[-1].usage
+        return answer
 
 
 class StreamLoop:
     """Steps a streaming engine while anything is inside; whole answers are collected here for callers that wait."""
 
-    def __init__(self, pipe: Pipe, engine: StreamEngine, task: Task, meter: Meter) -> None:
+    def __init__(self, pipe: Pipe, engine: StreamEngine, task: Task, meter: Meter, till: Till) -> None:
         self._pipe = pipe
         self._engine = engine
         self._task = task
         self._meter = meter
-        self._inside: dict[int, Job] = {}
-        self._collected: dict[int, _Collection] = {}
+        self._till = till
+        self._inside: dict[int, _Inside] = {}
 
     def run(self) -> None:
         """Answer until told to stop and nothing is inside."""
@@ -153,9 +163,7 @@ class StreamLoop:
             except Exception as error:
                 failed.append(_failed(job.id, error))
             else:
-                self._inside[job.id] = job
-                if not job.stream:
-                    self._collected[job.id] = _Collection(_form(self._task, job), input)
+                self._inside[job.id] = _Inside(_form(self._task, job), input, job.stream)
         if failed:
             self._pipe.send(Results(failed))
 
@@ -166,10 +174,13 @@ class StreamLoop:
             self._pipe.send(Spent(usage))
 
     def _drop(self, job_id: int) -> Usage | None:
-        if self._inside.pop(job_id, None) is None:
+        inside = self._inside.pop(job_id, None)
+        if inside is None:
             return None
-        self._collected.pop(job_id, None)
-        return self._engine.drop(job_id)
+        usage = self._engine.drop(job_id)
+        if usage is not None:
+            self._till.note_spent(inside.form, inside.input, usage)
+        return usage
 
     def _step(self) -> None:
         try:
@@ -191,16 +202,19 @@ class StreamLoop:
         streamed: list[tuple[int, Piece]] = []
         finished: list[Result] = []
         for job_id, piece in pieces:
-            if job_id not in self._inside:
+            inside = self._inside.get(job_id)
+            if inside is None:
                 continue
             if isinstance(piece, GatewayError):
                 finished.append(_failed(job_id, piece))
-                self._forget(job_id)
+                del self._inside[job_id]
                 continue
-            if job_id in self._collected:
-                self._collected[job_id].pieces.append(piece)
-            else:
+            if piece.is_last:
+                piece.usage = self._till.note(inside.form, inside.input, piece) or piece.usage
+            if inside.is_streamed:
                 streamed.append((job_id, piece))
+            else:
+                inside.pieces.append(piece)
             if piece.is_last:
                 finished += self._finish(job_id)
         if streamed:
@@ -208,16 +222,11 @@ class StreamLoop:
         if finished:
             self._pipe.send(Results(finished))
 
-    def _forget(self, job_id: int) -> None:
-        del self._inside[job_id]
-        self._collected.pop(job_id, None)
-
     def _finish(self, job_id: int) -> list[Result]:
-        collected = self._collected.get(job_id)
-        self._forget(job_id)
-        if collected is None:
+        inside = self._inside.pop(job_id)
+        if inside.is_streamed:
             return []
         try:
-            return [Result(job_id, collected.answer())]
+            return [Result(job_id, inside.answer())]
         except Exception as error:
             return [_failed(job_id, error)]

@@ -222,9 +222,9 @@ class Replica:
             self._wake()
 
     def _meter(self, source: Answer | Piece | Spent | None) -> None:
-        """Tokens count, whether or not their caller is still there."""
+        """What was made counts, whether or not its caller is still there."""
         if source is not None and source.usage is not None:
-            self._metrics.count_tokens(self.spec.name, source.usage)
+            self._metrics.count_usage(self.spec.name, source.usage)
 
     def _finish(self, result: messages.Result) -> None:
         request = self.inside.pop(result.id, None)

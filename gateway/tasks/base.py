@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.amounts import Amounts, tokens
 from gateway.tasks.form import to_values
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
@@ -103,7 +104,8 @@ class Task:
     are also asked in, by the key that only their requests have. With `takes_query`, what a body does not say is taken
     from the query parameters: a raw body says nothing else. `is_live` says that the form is spoken over WebSocket
     alone, `streams_media` that its media is sent while it is being made; the first piece of it says in `extra` which
-    `media_type` it has.
+    `media_type` it has. `measure` says how much an input and the output to it (of a streaming engine, the last piece)
+    are, for rows with a price.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Task:
     takes_query: bool = False
     is_live: bool = False
     streams_media: bool = False
+    measure: Callable[[Any, Any], Amounts] = tokens
     variants: Mapping[str, Task] = field(default_factory=dict)
 
     def form_of(self, data: Any) -> Task:

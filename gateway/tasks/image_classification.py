@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import RootModel
 
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.image import Image, length
 from gateway.tasks.media import picture
@@ -34,4 +35,5 @@ TASK = Task(
     canary={"image": picture()},
     media_field="image",
     render=lambda output: output.root,
+    measure=lambda _input, _output: Amounts(images=1),
 )
