@@ -31,7 +31,7 @@ log = structlog.get_logger("gateway.worker")
 
 @dataclass(frozen=True)
 class Birth:
-    """What a worker is told by its parent before the first frame."""
+    """What a worker is told by its parent before the first frame; `born_at` is in the machine's monotonic time."""
 
     name: str
     born_at: float
@@ -120,8 +120,8 @@ class Child:
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
-        seconds = {"process": max(0.0, time.time() - self._born_at)}
         started = time.monotonic()
+        seconds = {"process": started - self._born_at}
         spec = ModelSpec.model_validate(message.spec)
         task = TASKS.get(spec.task, spec.shape)
         name = automatic.engine_name(spec)

@@ -47,7 +47,7 @@ class Nursery:
 
     def process(self, pipe: socket.socket, name: str) -> multiprocessing.process.BaseProcess:
         """A process, not yet started, that will serve `pipe`."""
-        birth = child.Birth(name, time.time(), self.log_format, self.log_level)
+        birth = child.Birth(name, time.monotonic(), self.log_format, self.log_level)
         process: multiprocessing.process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=child.main, args=(pipe, birth), name=f"gateway:{name}", daemon=True
         )
