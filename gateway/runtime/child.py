@@ -34,7 +34,7 @@ log = structlog.get_logger("gateway.worker")
 
 @dataclass(frozen=True)
 class Birth:
-    """What a worker is told by its parent before the first frame."""
+    """What a worker is told by its parent before the first frame; `born_at` is in the machine's monotonic time."""
 
     name: str
     born_at: float
@@ -140,8 +140,8 @@ class Child:
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
-        seconds = {"process": max(0.0, time.time() - self._birth.born_at)}
         started = time.monotonic()
+        seconds = {"process": started - self._birth.born_at}
         spec = ModelSpec.model_validate(message.spec)
         task = TASKS.get(spec.task, spec.shape)
         name = automatic.engine_name(spec)
