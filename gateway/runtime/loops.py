@@ -53,7 +53,15 @@ def _form(task: Task, job: Job) -> Task:
 
 def _parse(task: Task, job: Job) -> TaskInput:
     input = _form(task, job).input.model_validate(messages.unpack(job.input))
-    return input.of(Origin(job.request_id, job.account, job.model))
+    return input.of(Origin(job.request_id, job.account, job.model, traceparent=job.traceparent))
+
+
+def _told(jobs: Sequence[Job]) -> dict[str, str]:
+    """What log lines say of the jobs."""
+    told = {"request_id": ",".join(job.request_id for job in jobs)}
+    if traces := [job.traceparent.split("-")[1] for job in jobs if job.traceparent]:
+        told["trace_id"] = ",".join(traces)
+    return told
 
 
 def _failed(job_id: int, error: BaseException) -> Result:
@@ -87,7 +95,7 @@ class BatchLoop:
 
     def _answer(self, jobs: list[Job]) -> None:
         began_at = time.monotonic()
-        with structlog.contextvars.bound_contextvars(request_id=",".join(job.request_id for job in jobs)):
+        with structlog.contextvars.bound_contextvars(**_told(jobs)):
             try:
                 results = self._outputs(jobs)
             except Exception as error:
@@ -102,7 +110,7 @@ class BatchLoop:
     def _answer_each(self, jobs: list[Job]) -> None:
         for job in jobs:
             began_at = time.monotonic()
-            with structlog.contextvars.bound_contextvars(request_id=job.request_id):
+            with structlog.contextvars.bound_contextvars(**_told([job])):
                 try:
                     results = self._outputs([job])
                 except Exception as error:
