@@ -1,21 +1,23 @@
-"""What an operator decides: `Settings` from the environment and `ModelSpec`, one row of models.yaml."""
+"""What an operator decides: `Settings` from the environment and `ModelSpec`, one row of models.yaml; reads no file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
 from gateway.properties import Properties
 
 MIB, GIB = 1 << 20, 1 << 30
+# YAML reads a bare on or off as a truth value.
+SandboxMode = Annotated[
+    Literal["auto", "on", "off"], BeforeValidator(lambda word: {True: "on", False: "off"}.get(word, word))
+]
 
 
 def default_home() -> Path:
@@ -46,15 +48,30 @@ class Settings(BaseSettings):
     accounts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="accepted account ids, comma-separated; empty: any 32 hexadecimal digits"
     )
+    rate_limits: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="requests a minute that each key may make: TASK=N, *=N, or cloudflare; comma-separated"
+    )
+    max_cost: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what one request may be estimated to take: UNIT=N, comma-separated"
+    )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
+    media_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts that pictures named by address are fetched from, comma-separated; empty: none"
+    )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
+    client_timeout_s: float = Field(
+        60.0, gt=0, description="how long a client may take over a request's head, or neither send nor take anything"
+    )
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
     memory_gib: float | None = Field(
         None, gt=0, description="host memory that all models together may take; default: 80 % of what there is"
     )
     gpu_memory_gib: float | None = Field(
         None, gt=0, description="memory that they may take on each GPU; default: 90 % of what it has"
+    )
+    sandbox: SandboxMode = Field(
+        "auto", description="workers without network and with read-only files: where possible, or else no start, or no"
     )
     stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
     compat: Literal["default", "strict"] = Field(
@@ -65,7 +82,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("key_hashes", "accounts", mode="before")
+    @field_validator("key_hashes", "accounts", "rate_limits", "max_cost", "media_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -178,82 +195,6 @@ def describe(error: ValidationError) -> str:
 class FileSettings(Frozen):
     """The part of `Settings` that a models.yaml may hold, under `gateway:`; environment and command line outdo it."""
 
+    sandbox: SandboxMode | None = None
     stand_ins: bool | None = None
-
-
-def _document(text: str, where: str) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not YAML: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("models"), list):
-        raise ConfigError(f"{where} must be a mapping with a list under `models:`")
-    unknown = sorted(set(document) - {"models", "aliases", "gateway"})
-    if unknown:
-        raise ConfigError(f"{where}: unknown key `{unknown[0]}` (expected: models, aliases, gateway)")
-    return document
-
-
-def with_file_settings(settings: Settings, path: Path) -> Settings:
-    """`settings`, where nobody set them otherwise with those of the models file; raises `ConfigError`."""
-    section = _document(path.read_text(encoding="utf-8"), str(path)).get("gateway") or {}
-    try:
-        named = FileSettings.model_validate(section).model_dump(exclude_none=True)
-    except ValidationError as error:
-        raise ConfigError(f"{path}, gateway: {describe(error)}") from error
-    return settings.model_copy(update={key: named[key] for key in set(named) - settings.model_fields_set})
-
-
-def parse_specs(text: str, where: str) -> list[ModelSpec]:
-    """The rows of a models.yaml text; raises `ConfigError` naming `where`, the row and the field."""
-    document = _document(text, where)
-    specs: list[ModelSpec] = []
-    for index, row in enumerate(document["models"]):
-        label = row.get("name", f"#{index + 1}") if isinstance(row, dict) else f"#{index + 1}"
-        try:
-            specs.append(ModelSpec.model_validate(row))
-        except ValidationError as error:
-            raise ConfigError(f"{where}, row {label}: {describe(error)}") from error
-    specs = _with_aliases(specs, document.get("aliases") or {}, where)
-    check_names(specs, where)
-    return specs
-
-
-def _with_aliases(specs: Sequence[ModelSpec], aliases: Any, where: str) -> list[ModelSpec]:
-    """The rows with the file's own `aliases:`, a mapping of further names to names of rows."""
-    if not isinstance(aliases, dict) or not all(isinstance(name, str) for pair in aliases.items() for name in pair):
-        raise ConfigError(f"{where}: `aliases:` must be a mapping of further names to names of rows")
-    further: dict[str, tuple[str, ...]] = {spec.name: spec.aliases for spec in specs}
-    for alias, name in aliases.items():
-        if name not in further:
-            raise ConfigError(f"{where}, aliases: {alias} means {name}, which is not the name of a row")
-        further[name] = (*further[name], alias)
-    return [spec.model_copy(update={"aliases": further[spec.name]}) for spec in specs] if aliases else list(specs)
-
-
-def check_names(specs: Sequence[ModelSpec], where: str) -> None:
-    """Raise `ConfigError` if two rows claim one name or alias."""
-    owner: dict[str, str] = {}
-    for spec in specs:
-        for name in (spec.name, *spec.aliases):
-            if name in owner:
-                raise ConfigError(f"{where}, row {spec.name}: the name {name} is already taken by {owner[name]}")
-            owner[name] = spec.name
-
-
-def find_models_file(settings: Settings) -> Path:
-    """The models.yaml to serve: the configured one, the working directory's, or the shipped one."""
-    if settings.models is not None:
-        if not settings.models.is_file():
-            raise ConfigError(f"no models file at {settings.models}; pass --models FILE or unset GATEWAY_MODELS")
-        return settings.models
-    package = Path(__file__).resolve().parent
-    for candidate in (Path("models.yaml"), package.parent / "models.yaml", package / "models.yaml"):
-        if candidate.is_file():
-            return candidate
-    raise ConfigError("no models.yaml here and none shipped with the package; pass --models FILE")
-
-
-def load_specs(path: Path) -> list[ModelSpec]:
-    """The rows of the file at `path`; raises `ConfigError`."""
-    return parse_specs(path.read_text(encoding="utf-8"), str(path))
+    media_hosts: tuple[str, ...] | None = None

@@ -37,9 +37,6 @@ class GatewayError(Exception):
         return f"AiError: {self.title}: {self.detail} ({request_id})"
 
 
-# --- the router: credentials, paths, methods -------------------------------------------------------
-
-
 class RouterError(GatewayError):
     """A failure before any model was reached: `result` is null and the message stands alone."""
 
@@ -90,7 +87,10 @@ class AuthenticationFailed(RouterError):
     status, code, default = 401, 10000, "Authentication error"
 
 
-# --- the request -----------------------------------------------------------------------------------
+class PermissionMissing(RouterError):
+    """The credential is good, but not for this: the live service's words for a token without the permission."""
+
+    status, code, default = 403, 10000, "Authentication error"
 
 
 class ModelNotFound(GatewayError):
@@ -132,25 +132,34 @@ class RequestTooLarge(GatewayError):
     status, code, title = 413, 3006, "Request too large"
 
 
-class InputTooLong(GatewayError):
+class Unnamed(GatewayError):
+    """A failure in front of whose detail the live service puts no name."""
+
+    def message(self, request_id: str) -> str:
+        """The detail alone, between the parts that every message has."""
+        return f"AiError: {self.detail} ({request_id})"
+
+
+class CostExceeded(GatewayError):
+    """What the request would take is more than its caller may ask for at once."""
+
+    status, code, title = 413, 3006, "Request too large"
+
+    def __init__(self, detail: str | None = None, *, unit: str = "", estimate: int = 0, most: int = 0) -> None:
+        super().__init__(detail or f"estimated at {estimate} {unit}, of which one request may take at most {most}")
+
+
+class InputTooLong(Unnamed):
     """One text is longer than the model's context and may not be truncated."""
 
     status, code, title = 400, 3030, "Bad input"
 
-    def message(self, request_id: str) -> str:
-        """The live service puts no name in front of this one."""
-        return f"AiError: {self.detail} ({request_id})"
 
-
-class FlaggedContent(GatewayError):
+class FlaggedContent(Unnamed):
     """The model's own safety checker has flagged the picture."""
 
     status, code, title = 400, 3030, "NSFW"
     default = "the generated image was flagged as NSFW content"
-
-    def message(self, request_id: str) -> str:
-        """The live service puts no name in front of this one."""
-        return f"AiError: {self.detail} ({request_id})"
 
 
 class ContextExceeded(GatewayError):
@@ -166,17 +175,13 @@ class ContextExceeded(GatewayError):
         )
 
 
-class AnthropicUnsupported(GatewayError):
+class AnthropicUnsupported(Unnamed):
     """A model of this gateway was asked in the form of Anthropic's Messages API."""
 
     status, code, title = 400, 5006, "Bad input"
 
     def __init__(self, name: str) -> None:
         super().__init__(f'Anthropic Messages API is not supported for model "{name}"')
-
-    def message(self, request_id: str) -> str:
-        """The live service puts no name in front of this one."""
-        return f"AiError: {self.detail} ({request_id})"
 
 
 class LoraUnsupported(GatewayError):
@@ -209,14 +214,22 @@ class JsonModeUnsupported(GatewayError):
     status, code, title, default = 400, 5025, "JSON Mode", "This model doesn't support JSON Schema."
 
 
-# --- capacity and time -----------------------------------------------------------------------------
-
-
 class Overloaded(GatewayError):
     """The queue is full, or the caller asked to be refused rather than queued."""
 
     status, code, title = 429, 3040, "Capacity"
     default = "Capacity temporarily exceeded, please try again."
+
+
+class RateLimited(GatewayError):
+    """The key has asked for as much as it may within a minute; it may again after `retry_after_s`."""
+
+    status, code, title = 429, 3021, "rate limiting"
+    default = "inference request per min rate reached"
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class RequestTimeout(GatewayError):

@@ -13,9 +13,10 @@ import structlog
 
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
-from gateway.config import ConfigError, ModelSpec, Settings, load_specs
+from gateway.config import ConfigError, ModelSpec, Settings
 from gateway.engines.outbound import refuse_outbound
 from gateway.errors import GatewayError
+from gateway.models_file import load_specs
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
 from gateway.weights.lock import Lock

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from gateway.config import ModelSpec, load_specs
+from gateway.config import ModelSpec
+from gateway.models_file import load_specs
 from gateway.runtime.registry import task_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import (
-    ConfigError,
-    ModelSpec,
-    Settings,
-    find_models_file,
-    load_specs,
-    parse_specs,
-    with_file_settings,
-)
+from gateway.config import ConfigError, ModelSpec, Settings
+from gateway.models_file import find_models_file, load_specs, parse_specs, with_file_settings
 from gateway.runtime.registry import task_of
 
 ROW = "{name: m, task: text-classification, engine: fake"
@@ -72,6 +65,24 @@ def test_the_file_sets_what_nobody_else_has_set(tmp_path: Path, monkeypatch: pyt
     assert not with_file_settings(Settings(stand_ins=False), file).stand_ins
     monkeypatch.setenv("GATEWAY_STAND_INS", "false")
     assert not with_file_settings(Settings(), file).stand_ins
+
+
+@pytest.mark.parametrize(("word", "mode"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("'on'", "on")])
+def test_the_words_for_the_sandbox_mean_the_same_in_file_and_environment(
+    word: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(f"models: []\ngateway: {{sandbox: {word}}}")
+    assert with_file_settings(Settings(), file).sandbox == mode
+    monkeypatch.setenv("GATEWAY_SANDBOX", mode)
+    assert Settings().sandbox == mode
+
+
+def test_another_word_for_the_sandbox_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models: []\ngateway: {sandbox: strict}")
+    with pytest.raises(ConfigError, match="gateway: sandbox: Input should be 'auto', 'on' or 'off'"):
+        with_file_settings(Settings(), file)
 
 
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoConfig,
@@ -77,6 +78,13 @@ def sequence_classifier(folder: Path, labels: tuple[str, ...], kind: str = "dist
     torch.manual_seed(0)
     config = _config(kind, id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)})
     return _save(AutoModelForSequenceClassification.from_config(config), word_tokenizer(), folder)
+
+
+def behead(files: Path, head: str) -> None:
+    """Take the tensors whose names begin with `head` out of the folder's weights."""
+    weights = load_file(files / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(head)}
+    save_file(kept, files / "model.safetensors", metadata={"format": "pt"})
 
 
 CHAT_TEMPLATE = """{{ bos_token }}{% for message in messages %}

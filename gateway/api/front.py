@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, canonical paths, the last resort for errors, one log line per request."""
+"""The outermost layer: request ids, canonical paths, the last resort for errors, what is logged of each request."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api import audit
 from gateway.api.envelope import failure
 from gateway.api.exchange import Exchange, begin
 from gateway.api.paths import canonical, is_openai
@@ -85,3 +86,5 @@ class Front:
             code=exchange.code,
             ms=round(seconds * 1000, 3),
         )
+        if audit.is_refusal(exchange):
+            audit.record(exchange, scope)

@@ -11,8 +11,9 @@ import typer
 
 from gateway.cli.progress import TransferBar, megabytes
 from gateway.cli.serve import read_settings
-from gateway.config import ConfigError, ModelSpec, Settings, find_models_file, load_specs
+from gateway.config import ConfigError, ModelSpec, Settings
 from gateway.errors import GatewayError
+from gateway.models_file import find_models_file, load_specs
 from gateway.weights.lock import FILE_NAME, Lock
 from gateway.weights.store import Store
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from gateway import config
-from gateway.config import ConfigError, ModelSpec, Settings
+from gateway import models_file
+from gateway.config import ConfigError, ModelSpec, Settings, describe
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one [default: 8787].")]
@@ -53,9 +53,9 @@ def serve(
         "offline": offline,
     }
     settings = read_settings({name: value for name, value in given.items() if value is not None})
-    path = config.find_models_file(settings)
-    specs = config.load_specs(path)
-    settings = config.with_file_settings(settings, path)
+    path = models_file.find_models_file(settings)
+    specs = models_file.load_specs(path)
+    settings = models_file.with_file_settings(settings, path)
     check_tls(settings)
     listener = bind(settings)
     with listener:
@@ -71,7 +71,7 @@ def read_settings(given: dict[str, Any]) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise ConfigError(f"setting {config.describe(error)}") from error
+        raise ConfigError(f"setting {describe(error)}") from error
 
 
 def is_loopback(host: str) -> bool:
@@ -142,7 +142,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             loop="uvloop",
-            http=BoundedProtocol,
+            http=BoundedProtocol.patient_for(settings.client_timeout_s),
             ws="websockets-sansio",
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,

@@ -12,12 +12,13 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from gateway.config import ConfigError, Frozen, ModelSpec
-from gateway.engines.base import Engine as Base
-from gateway.engines.encoding import PASS_TOKENS, Encoder, tokenize, usable_window
+from gateway.engines.encoding import Encoder, tokenize, usable_window
 from gateway.engines.head import Head, load_head
 from gateway.engines.options import read_options
-from gateway.engines.packing import pad, passes
-from gateway.engines.precision import Precision, choose, use_threads
+from gateway.engines.packing import PASS_TOKENS, pad, passes
+from gateway.engines.precision import Precision
+from gateway.engines.pretrained import load_pretrained
+from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task
 from gateway.tasks.text_classification import Label, TextClassificationInput, TextClassificationOutput
 
@@ -44,14 +45,7 @@ class FineTuned:
 
     def __init__(self, files: Path, precision: Precision, window: int | None) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
-        self._model = AutoModelForSequenceClassification.from_pretrained(
-            files,
-            dtype=precision.torch_dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-        self._model.to(precision.device).eval()
+        self._model = load_pretrained(AutoModelForSequenceClassification, files, precision)
         config = self._model.config
         self._window = usable_window(config, self._tokenizer, window)
         self._budget = PASS_TOKENS[self._model.device.type]
@@ -87,21 +81,18 @@ class Headed:
         return self._head.probabilities(self._encoder.encode(rows, [self._head.pooling] * len(rows)))
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """Every label with its probability, in the model's order; text beyond the window does not count."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         options = read_options(Options, spec)
-        use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
         self._classifier: Classifier
         if options.head is None:
-            self._classifier = FineTuned(files, precision, spec.context_window)
+            self._classifier = FineTuned(files, self.precision, spec.context_window)
         else:
             head = load_head(options.head)
-            self._classifier = Headed(Encoder(files, precision, spec.context_window, head.normalize), head)
+            self._classifier = Headed(Encoder(files, self.precision, spec.context_window, head.normalize), head)
 
     def run(self, inputs: Sequence[TextClassificationInput]) -> Sequence[TextClassificationOutput]:
         """All labels of each input."""

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import Frozen, ModelSpec
-from gateway.engines.base import Engine as Base
 from gateway.engines.encoding import Encoder
 from gateway.engines.options import read_options
 from gateway.engines.packing import TokenIds
-from gateway.engines.precision import choose, use_threads
+from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import InputTooLong
 from gateway.tasks import Task, Usage
 from gateway.tasks.text_embeddings import Embedded, EmbeddingsInput
@@ -24,16 +23,13 @@ class Options(Frozen):
     normalize: bool | None = None
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """One vector per text; the texts of all inputs share passes, whatever their lengths, prompts and poolings."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         options = read_options(Options, spec)
-        use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
-        self._encoder = Encoder(files, precision, spec.context_window, options.normalize)
+        self._encoder = Encoder(files, self.precision, spec.context_window, options.normalize)
 
     def run(self, inputs: Sequence[EmbeddingsInput]) -> Sequence[Any]:
         """One output per input, in the form it asks for, or `InputTooLong`; else text beyond the window is cut."""

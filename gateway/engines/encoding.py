@@ -14,10 +14,10 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import PreTrainedTokenizerBase
 
 from gateway.config import ConfigError
-from gateway.engines.packing import PACKED, TokenIds, can_pack, first_position, hidden_states, passes
+from gateway.engines.packing import PACKED, PASS_TOKENS, TokenIds, can_pack, first_position, hidden_states, passes
 from gateway.engines.precision import Precision
+from gateway.engines.pretrained import load_sentence_model
 
-PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
 How = Literal["mean", "cls", "lasttoken"]
 HOW: tuple[How, ...] = get_args(How)
 Vectors = npt.NDArray[np.float32]
@@ -48,13 +48,7 @@ class Encoder:
     """
 
     def __init__(self, files: Path, precision: Precision, window: int | None = None, normalize: bool | None = None):
-        model = SentenceTransformer(
-            str(files),
-            device=precision.device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"dtype": precision.torch_dtype, "use_safetensors": True},
-        ).eval()
+        model: SentenceTransformer = load_sentence_model(SentenceTransformer, files, precision)
         self._model, self.pooling, self._after = _parts(model, normalize)
         self._model.config.use_cache = False
         self._tokenizer = model.tokenizer

@@ -8,28 +8,24 @@ from pathlib import Path
 from transformers import AutoModelForImageClassification
 
 from gateway.config import ModelSpec
-from gateway.engines.base import Engine as Base
 from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
-from gateway.engines.precision import choose, use_threads
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput
 from gateway.tasks import Task
 from gateway.tasks.image_classification import TOP, ImageClassificationInput, ImageClassificationOutput
 from gateway.tasks.text_classification import Label
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """The most probable labels of each image; an image that cannot be decoded spares the others."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         options = read_options(ImageOptions, spec)
-        threads = use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
-        self._model = load_pretrained(AutoModelForImageClassification, files, precision)
-        self._passes = ImagePasses(files, self._model, threads, options.max_pixels)
+        self._model = load_pretrained(AutoModelForImageClassification, files, self.precision)
+        self._passes = ImagePasses(files, self._model, self.threads, options.max_pixels)
         config = self._model.config
         self._labels: dict[int, str] = config.id2label
         self._independent = config.problem_type == "multi_label_classification" or config.num_labels == 1

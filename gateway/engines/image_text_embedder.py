@@ -13,23 +13,21 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from gateway.config import ModelSpec
-from gateway.engines.base import Engine as Base
 from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
-from gateway.engines.packing import pad, passes
-from gateway.engines.precision import choose, use_threads
+from gateway.engines.packing import PASS_TOKENS, pad, passes
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput
 from gateway.tasks import Task
 from gateway.tasks.multimodal_embeddings import MultimodalEmbeddingsInput, MultimodalEmbeddingsOutput
 
-PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
 # Trained on texts that were all padded to the window and without a mask, so they must be so here as well.
 PADDED = ("siglip", "siglip2")
 Vectors = npt.NDArray[np.float32]
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """Vectors of length 1 for the image and the texts of each input, so that products of any two are cosines.
 
     An image that cannot be decoded spares the other inputs; text beyond the window does not count.
@@ -38,11 +36,8 @@ class Engine(Base):
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         options = read_options(ImageOptions, spec)
-        threads = use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
-        self._model = load_pretrained(AutoModel, files, precision)
-        self._passes = ImagePasses(files, self._model, threads, options.max_pixels)
+        self._model = load_pretrained(AutoModel, files, self.precision)
+        self._passes = ImagePasses(files, self._model, self.threads, options.max_pixels)
         self._texts = _Texts(files, self._model, spec.context_window)
 
     def run(self, inputs: Sequence[MultimodalEmbeddingsInput]) -> Sequence[MultimodalEmbeddingsOutput | BadInput]:

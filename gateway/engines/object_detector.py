@@ -11,19 +11,15 @@ from pydantic import Field
 from transformers import AutoModelForObjectDetection, DetrForObjectDetection
 
 from gateway.config import ModelSpec
-from gateway.engines.base import Engine as Base
 from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
-from gateway.engines.precision import choose, use_threads
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.timm_backbone import without_timm
+from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput
 from gateway.tasks import Task
 from gateway.tasks.image_header import Size
 from gateway.tasks.object_detection import Box, Detection, ObjectDetectionInput, ObjectDetectionOutput
-
-# Eight bits of mantissa place a box no better than to some pixels: bfloat16 is not among them.
-NUMBERS = ("float32", "float16")
 
 
 class Options(ImageOptions):
@@ -32,19 +28,19 @@ class Options(ImageOptions):
     threshold: float = Field(0.5, ge=0, lt=1)
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """The objects on each image; an image that cannot be decoded spares the others."""
+
+    # Eight bits of mantissa place a box no better than to some pixels: bfloat16 is not among them.
+    offered = ("float32", "float16")
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         options = read_options(Options, spec)
-        threads = use_threads(spec)
-        precision = choose(spec, NUMBERS)
-        self.device = precision.device
         instead = without_timm(files)
         kind = DetrForObjectDetection if instead else AutoModelForObjectDetection
-        self._model = load_pretrained(kind, files, precision, instead)
-        self._passes = ImagePasses(files, self._model, threads, options.max_pixels)
+        self._model = load_pretrained(kind, files, self.precision, instead)
+        self._passes = ImagePasses(files, self._model, self.threads, options.max_pixels)
         self._threshold = options.threshold
 
     def run(self, inputs: Sequence[ObjectDetectionInput]) -> Sequence[ObjectDetectionOutput | BadInput]:

@@ -13,6 +13,8 @@ from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 PACKED = "gateway_packed"
 PACKABLE = ("bert", "distilbert", "roberta", "xlm-roberta")
 TokenIds = Sequence[int]
+# How many tokens, padding included, keep a device busy in one pass.
+PASS_TOKENS = {"cpu": 1024, "cuda": 16384}
 
 
 def first_position(config: PretrainedConfig) -> int:

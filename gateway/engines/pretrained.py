@@ -1,4 +1,4 @@
-"""Loads a transformers model from local files, whole or not at all; knows no task."""
+"""Loads models from local files and no others, and from safetensors alone; knows no task."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def load_pretrained(
     instead: dict[str, Any] | None = None,
     variant: str | None = None,
 ) -> Any:
-    """The model in the folder `files`, by the class `kind`, ready to run; of the files only safetensors are read.
+    """The model in the folder `files`, by the class `kind` of transformers, ready to run.
 
     `instead` may hold a `config` and a `state_dict` to use in their place; `variant` is a part of the files' names, as
-    in `model.fp16.safetensors`. Raises `ConfigError` if the weights lack
-    a part of the model, which the library would otherwise fill with random numbers.
+    in `model.fp16.safetensors`. Raises `ConfigError` if the weights lack a part of the model, which the library would
+    otherwise fill with random numbers.
     """
     model, found = kind.from_pretrained(
         None if instead else files,
@@ -36,3 +36,14 @@ def load_pretrained(
     if lacking:
         raise ConfigError(f"the weights do not fit the model: {lacking[0]} is missing ({len(lacking)} in all)")
     return model.to(precision.device).eval()
+
+
+def load_sentence_model(kind: Any, files: Path, precision: Precision) -> Any:
+    """The model in the folder `files`, by the class `kind` of sentence-transformers, ready to run."""
+    return kind(
+        str(files),
+        device=precision.device,
+        local_files_only=True,
+        trust_remote_code=False,
+        model_kwargs={"dtype": precision.torch_dtype, "use_safetensors": True},
+    ).eval()

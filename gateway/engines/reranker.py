@@ -15,11 +15,11 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import RobertaForSequenceClassification, XLMRobertaForSequenceClassification
 
 from gateway.config import ConfigError, Frozen, ModelSpec
-from gateway.engines.base import Engine as Base
-from gateway.engines.encoding import PASS_TOKENS, usable_window
+from gateway.engines.encoding import usable_window
 from gateway.engines.options import read_options
-from gateway.engines.packing import PACKED, TokenIds, can_pack, hidden_states, pad, passes
-from gateway.engines.precision import choose, use_threads
+from gateway.engines.packing import PACKED, PASS_TOKENS, TokenIds, can_pack, hidden_states, pad, passes
+from gateway.engines.pretrained import load_sentence_model
+from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task, Usage
 from gateway.tasks.reranking import Ranking, RerankingInput, best_first
 
@@ -28,22 +28,13 @@ FIRST_TOKEN_HEADS = (RobertaForSequenceClassification, XLMRobertaForSequenceClas
 Types = Sequence[int]
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """Scores as `CrossEncoder.predict` gives them through a sigmoid; the pairs of all inputs share passes."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         read_options(Frozen, spec)
-        use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
-        model = CrossEncoder(
-            str(files),
-            device=precision.device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"dtype": precision.torch_dtype, "use_safetensors": True},
-        ).eval()
+        model: CrossEncoder = load_sentence_model(CrossEncoder, files, self.precision)
         self._model = _scorer(model)
         self._tokenizer = model.tokenizer
         self._window = usable_window(self._model.config, self._tokenizer, spec.context_window)

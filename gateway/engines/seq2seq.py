@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
-from gateway.engines.encoding import PASS_TOKENS, tokenize, usable_window
-from gateway.engines.packing import TokenIds, pad, passes
+from gateway.engines.encoding import tokenize, usable_window
+from gateway.engines.packing import PASS_TOKENS, TokenIds, pad, passes
 from gateway.engines.precision import Precision
+from gateway.engines.pretrained import load_pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,7 @@ class Seq2Seq:
 
     def __init__(self, files: Path, precision: Precision, window: int | None) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
-        self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(
-            files,
-            dtype=precision.torch_dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-        self._model.to(precision.device).eval()
+        self._model = load_pretrained(AutoModelForSeq2SeqLM, files, precision)
         self.settings = self._model.generation_config
         self.window = usable_window(self._model.config, self.tokenizer, window)
         self.positions: int = self._model.config.max_position_embeddings

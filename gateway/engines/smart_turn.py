@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
 from gateway.config import ModelSpec
-from gateway.engines.base import Engine as Base
-from gateway.engines.precision import choose, use_threads
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.torch_engine import TorchEngine
 from gateway.engines.turn_audio import samples_of
 from gateway.errors import BadInput
 from gateway.tasks import Task
@@ -57,16 +56,13 @@ class EndOfTurn(Wav2Vec2PreTrainedModel):  # type: ignore[no-untyped-call]
         return probabilities
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """Judges turns by their last 16 seconds, a batch in one pass; bad audio spares its neighbours."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         """Load a transformers folder in safetensors; raises `ConfigError` if the weights lack a part."""
         super().__init__(spec, task, files)
-        use_threads(spec)
-        self._precision = choose(spec)
-        self.device = self._precision.device
-        self._model = load_pretrained(EndOfTurn, files, self._precision)
+        self._model = load_pretrained(EndOfTurn, files, self.precision)
         self._extractor = Wav2Vec2FeatureExtractor.from_pretrained(files, local_files_only=True)
 
     def run(self, inputs: Sequence[TurnInput]) -> Sequence[TurnOutput | BadInput]:
@@ -94,6 +90,6 @@ class Engine(Base):
             return_attention_mask=True,
             return_tensors="pt",
         )
-        values = padded["input_values"].to(self.device, self._precision.torch_dtype)
+        values = padded["input_values"].to(self.device, self.precision.torch_dtype)
         probabilities: list[float] = self._model(values, padded["attention_mask"].to(self.device)).tolist()
         return probabilities

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.config import Frozen, ModelSpec
-from gateway.engines.base import Engine as Base
 from gateway.engines.options import read_options
-from gateway.engines.precision import choose, use_threads
 from gateway.engines.seq2seq import Seq2Seq, Written
+from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task, Usage
 from gateway.tasks.summarization import SummarizationInput, SummarizationOutput
 
@@ -18,16 +17,13 @@ from gateway.tasks.summarization import SummarizationInput, SummarizationOutput
 LEAST = 2
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """As `BartForConditionalGeneration.generate` with the input's `max_length`; inputs of one length share passes."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         read_options(Frozen, spec)
-        use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
-        self._seq2seq = Seq2Seq(files, precision, spec.context_window)
+        self._seq2seq = Seq2Seq(files, self.precision, spec.context_window)
 
     def run(self, inputs: Sequence[SummarizationInput]) -> Sequence[SummarizationOutput]:
         """One summary per input; text beyond the window is cut."""

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import ConfigError, Frozen, ModelSpec
-from gateway.engines.base import Engine as Base
 from gateway.engines.options import read_options
 from gateway.engines.packing import TokenIds
-from gateway.engines.precision import choose, use_threads
 from gateway.engines.seq2seq import Seq2Seq, Written
+from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput
 from gateway.tasks import Task, Usage
 from gateway.tasks.translation import Translatable, Translated
@@ -19,16 +18,13 @@ from gateway.tasks.translation import Translatable, Translated
 LanguageToken = Callable[[str], int | None]
 
 
-class Engine(Base):
+class Engine(TorchEngine):
     """As `M2M100ForConditionalGeneration.generate`; each input has languages of its own, whatever shares the batch."""
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         read_options(Frozen, spec)
-        use_threads(spec)
-        precision = choose(spec)
-        self.device = precision.device
-        self._seq2seq = Seq2Seq(files, precision, spec.context_window)
+        self._seq2seq = Seq2Seq(files, self.precision, spec.context_window)
         self._tokenizer = self._seq2seq.tokenizer
         self._token = _language_tokens(self._tokenizer)
 

@@ -153,6 +153,7 @@ class StreamLoop:
         self._inside: dict[int, Job] = {}
         self._collected: dict[int, _Collection] = {}
         self._admitted_at: dict[int, float] = {}
+        self._counts: dict[int, Usage] = {}
 
     def run(self) -> None:
         """Answer until told to stop and nothing is inside."""
@@ -164,7 +165,7 @@ class StreamLoop:
                     case Run(jobs):
                         self._admit(jobs)
                     case Drop(id):
-                        self._leave(id)
+                        self._drop(id)
                     case Ping():
                         self._pipe.send(Pong())
                     case Stop():
@@ -191,18 +192,14 @@ class StreamLoop:
         if failed:
             self._pipe.send(Results(failed))
 
-    def _leave(self, job_id: int) -> None:
-        """The caller has left: what was made for it until now is counted all the same."""
-        usage = self._drop(job_id)
+    def _drop(self, job_id: int) -> None:
+        """There will be no answer: what was made for it until now is counted all the same."""
+        if job_id not in self._inside:
+            return
+        counted = self._forget(job_id)
+        usage = self._engine.drop(job_id) or counted
         if usage is not None:
             self._pipe.send(Spent(usage))
-
-    def _drop(self, job_id: int) -> Usage | None:
-        if self._inside.pop(job_id, None) is None:
-            return None
-        self._collected.pop(job_id, None)
-        self._admitted_at.pop(job_id, None)
-        return self._engine.drop(job_id)
 
     def _step(self) -> None:
         try:
@@ -229,8 +226,10 @@ class StreamLoop:
                 continue
             if isinstance(piece, GatewayError):
                 finished.append(_failed(job_id, piece))
-                self._forget(job_id)
+                self._drop(job_id)
                 continue
+            if piece.usage is not None:
+                self._counts[job_id] = piece.usage
             if job_id in self._collected:
                 self._collected[job_id].pieces.append(piece)
             else:
@@ -248,16 +247,21 @@ class StreamLoop:
         ended = [job_id for job_id, piece in pieces if isinstance(piece, GatewayError) or piece.is_last]
         return [Ran(id, self._admitted_at.pop(id), now) for id in ended if id in self._admitted_at]
 
-    def _forget(self, job_id: int) -> None:
+    def _forget(self, job_id: int) -> Usage | None:
+        """What its pieces have told of its cost."""
         del self._inside[job_id]
         self._collected.pop(job_id, None)
+        self._admitted_at.pop(job_id, None)
+        return self._counts.pop(job_id, None)
 
     def _finish(self, job_id: int) -> list[Result]:
         collected = self._collected.get(job_id)
-        self._forget(job_id)
+        usage = self._forget(job_id)
         if collected is None:
             return []
         try:
             return [Result(job_id, collected.answer())]
         except Exception as error:
+            if usage is not None:
+                self._pipe.send(Spent(usage))
             return [_failed(job_id, error)]

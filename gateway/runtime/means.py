@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from gateway.config import ModelSpec
-from gateway.errors import GatewayError
+from gateway.runtime.loads import Loads
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.nursery import Nursery
 from gateway.runtime.queue import BatchQueue
-from gateway.runtime.steward import Shortage, Steward
+from gateway.runtime.steward import Steward
 
 
 class Weights(Protocol):
@@ -46,14 +45,8 @@ class Means:
 
 @dataclass(frozen=True)
 class Household:
-    """What the keepers of one model share with it.
-
-    `on_loaded` and `on_load_failed` say how a load went; `on_shortage` refuses those whose patience with the want of
-    memory is over, and gives the seconds until the next one's is (None: nobody waits).
-    """
+    """What the keepers of one model share with it: who waits, and what they are told of its loads."""
 
     queue: BatchQueue
     means: Means
-    on_loaded: Callable[[], None]
-    on_load_failed: Callable[[GatewayError], None]
-    on_shortage: Callable[[Shortage], float | None]
+    loads: Loads

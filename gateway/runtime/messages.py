@@ -75,7 +75,7 @@ class Loaded(Message):
     """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes.
 
     `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers; beyond
-    `taken` it may grow by `cache_bytes` by design.
+    `taken` it may grow by `cache_bytes` by design. `sandbox` says what the process may do, by name.
     """
 
     streams: bool
@@ -85,6 +85,7 @@ class Loaded(Message):
     served_by: str = ""
     taken: Taken = Taken()
     cache_bytes: int = 0
+    sandbox: dict[str, str] = {}
 
 
 class Failure(msgspec.Struct, array_like=True):
@@ -147,7 +148,7 @@ class Pieces(Message):
 
 
 class Spent(Message):
-    """Worker → gateway: what a dropped request had cost."""
+    """Worker → gateway: what a request had cost that has no answer, since its caller left or it failed."""
 
     usage: Usage
 

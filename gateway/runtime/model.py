@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-import structlog
-
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, ModelNotFound, ModelUnavailable, Overloaded, RequestTimeout
 from gateway.runtime import status
-from gateway.runtime.keeper import Keeper
+from gateway.runtime.keepers import Keepers
+from gateway.runtime.loads import Loads
 from gateway.runtime.means import Household, Means
 from gateway.runtime.messages import Job
 from gateway.runtime.open_requests import OpenRequests
@@ -19,11 +18,8 @@ from gateway.runtime.packing import packed
 from gateway.runtime.queue import BatchQueue
 from gateway.runtime.request import Request
 from gateway.runtime.scaler import Scaler
-from gateway.runtime.steward import Shortage
 from gateway.runtime.timing import Timing
 from gateway.tasks import Answer, Origin, Piece, Task, TaskInput
-
-log = structlog.get_logger("gateway.model")
 
 
 class Model:
@@ -34,16 +30,10 @@ class Model:
         self.task = task
         self._means = means
         self._queue = BatchQueue(spec.max_queue_items, spec.max_queue_bytes)
-        house = Household(self._queue, means, self._loaded, self._load_failed, self._short_of_memory)
-        places = range(spec.replicas.max)
-        self._keepers = [Keeper(spec, house, is_spare=place >= spec.replicas.min) for place in places]
+        self._loads = Loads(spec, self._queue, means.metrics, lambda: self._keepers.loaded_count > 0)
+        self._keepers = Keepers(spec, Household(self._queue, means, self._loads))
         self._scaler = Scaler(spec.replicas, self._queue, self._keepers)
         self._keep_s = spec.idle_unload_s
-        self._tasks: list[asyncio.Task[None]] = []
-        self._fault: GatewayError | None = None
-        self._fault_until = 0.0
-        self._refusal: str | None = None
-        self._warmed: asyncio.Future[bool] | None = None
         self._closed: GatewayError | None = None
         self._successor: Model | None = None
         self._ended = False
@@ -51,29 +41,26 @@ class Model:
 
     def start(self) -> None:
         """Begin to keep the replicas: preloaded ones load now, others with their first request. Once is enough."""
-        if self._tasks:
-            return
-        self._tasks = [asyncio.create_task(keeper.run(), name=f"keeper:{self.spec.name}") for keeper in self._keepers]
+        self._keepers.start()
 
     def publish(self) -> None:
         """Let the metrics show this model under its name."""
+        keepers = self._keepers
         self._means.metrics.follow(
-            self.spec.name, lambda: len(self._queue), lambda: sum(map(len, self._insides())), self._loaded_count
+            self.spec.name, lambda: len(self._queue), lambda: keepers.inside_count, lambda: keepers.loaded_count
         )
 
     async def warm(self) -> bool:
         """Start, and load before any request. False if there is no room now; raises `GatewayError` if it fails."""
-        self._warmed = asyncio.get_running_loop().create_future()
+        outcome = self._loads.next_outcome()
         self.start()
-        for keeper in self._keepers[: self.spec.replicas.min]:
-            keeper.want()
-        return await self._warmed
+        self._keepers.want()
+        return await outcome
 
     def adopt(self, spec: ModelSpec) -> None:
         """Take over a row that differs only in what is said of the model."""
         self.spec = spec
-        for keeper in self._keepers:
-            keeper.spec = spec
+        self._keepers.adopt(spec)
 
     def hand_over(self, successor: Model | None) -> None:
         """Take no more requests: they go to `successor`, or are told that there is no such model."""
@@ -97,10 +84,7 @@ class Model:
             for request in self._queue:
                 self._queue.discard(request)
                 request.fail(error)
-            for task in self._tasks:
-                task.cancel()  # once: a second time would interrupt the end of a worker
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._keepers.stop()
 
     def keep_alive(self, seconds: float | None) -> None:
         """How long the model stays loaded after this request; None: as the row says, infinity: as long as it may."""
@@ -110,15 +94,10 @@ class Model:
 
     def tick(self) -> None:
         """Look after workers, places and idleness; called now and then."""
-        for keeper in self._keepers:
-            if keeper.replica is not None:
-                keeper.replica.check()
+        self._keepers.check()
         self._scaler.tick()
-        if self._keep_s is None or self.spec.pin or self._open:
-            return
-        for keeper in self._keepers:
-            if (idle_s := keeper.idle_s) is not None and idle_s >= self._keep_s:
-                keeper.leave("idle")
+        if self._keep_s is not None and not self.spec.pin and not self._open:
+            self._keepers.leave_idle(self._keep_s)
 
     async def infer(
         self,
@@ -174,46 +153,29 @@ class Model:
     @property
     def state(self) -> str:
         """`stopping`, `silent`, `ready`, `loading`, `waiting` (for memory), `failed` or `unloaded`."""
-        if self._closed is not None:
-            return "stopping"
-        if self.is_quiet:
-            return "silent"
-        states = {keeper.state for keeper in self._keepers}
-        return next((state for state in ("ready", "loading", "waiting", "failed") if state in states), "unloaded")
+        return "stopping" if self._closed is not None else self._keepers.state
 
     @property
     def is_quiet(self) -> bool:
         """Whether a worker owes a sign of life."""
-        return any(keeper.is_quiet for keeper in self._keepers)
+        return self._keepers.is_quiet
 
     @property
     def is_ready(self) -> bool:
         """Whether nothing is missing: a model that was let go, or that nobody has asked for yet, is not missed."""
-        if self.is_quiet:
-            return False
-        return self._loaded_count() > 0 or not any(keeper.is_missing for keeper in self._keepers)
+        return not self.is_quiet and not self._keepers.is_missed
 
     @property
     def is_in_use(self) -> bool:
         """Whether it is loaded, or has requests."""
-        return bool(self._open) or any(keeper.replica is not None for keeper in self._keepers)
+        return bool(self._open) or self._keepers.is_filled
 
     def status(self) -> dict[str, object]:
         """What an operator wants to know of it; memory in bytes by device."""
         described = status.describe(self.spec, self.state, self._keepers)
-        return described | {"waiting": len(self._queue), "reason": self._reason()}
-
-    def _reason(self) -> str | None:
-        if self._fault is not None and self.state == "failed":
-            return self._fault.detail
-        shortage = next((keeper.shortage.reason for keeper in self._keepers if keeper.shortage is not None), None)
-        return shortage or self._refusal
-
-    def _loaded_count(self) -> int:
-        return sum(keeper.state == "ready" for keeper in self._keepers)
-
-    def _insides(self) -> list[dict[int, Request]]:
-        return [keeper.inside for keeper in self._keepers]
+        reason = self._loads.fault if self.state == "failed" else None
+        reason = reason or self._keepers.shortage or self._loads.refusal
+        return described | {"waiting": len(self._queue), "reason": reason}
 
     async def _submit(
         self, input: TaskInput, origin: Origin, task: Task | None, timing: Timing | None, *, stream: bool, waits: bool
@@ -231,23 +193,20 @@ class Model:
             request = Request(job, extent, loop.time() + self.spec.timeout_s, session, timing)
             if self._closed is not None and self._ended:
                 raise self._closed.fresh()
-            if not waits and len(self._queue) >= sum(keeper.room for keeper in self._keepers):
+            if not waits and len(self._queue) >= self._keepers.room:
                 raise Overloaded
             self._queue.submit(request)
             request.timing.queue()
             self._open.enter(request)
         finally:
             self._open.leave(arriving)
-        for keeper in self._keepers:
-            keeper.wake()
+        self._keepers.wake()
         return request
 
     def _refuse_if_unable(self) -> None:
         if self._closed is not None:
             raise self._closed.fresh()
-        is_cooling = self._fault is not None and asyncio.get_running_loop().time() < self._fault_until
-        if self._fault is not None and is_cooling and not self._loaded_count():
-            raise self._fault.fresh()
+        self._loads.refuse_if_failed()
         if len(self._queue) >= self.spec.max_queue_items:
             raise Overloaded
 
@@ -256,41 +215,4 @@ class Model:
         request.abandon()
         self._open.leave(request)
         if not self._queue.discard(request):
-            for keeper in self._keepers:
-                if keeper.replica is not None and request.id in keeper.inside:
-                    keeper.replica.drop(request)
-
-    def _loaded(self) -> None:
-        self._fault = self._refusal = None
-        self._tell_warmed(True)
-
-    def _load_failed(self, error: GatewayError) -> None:
-        """Tell the waiting callers why, unless another replica can answer them."""
-        self._fault = error
-        self._fault_until = asyncio.get_running_loop().time() + (error.retry_after_s or 0.0)
-        if self._warmed is not None and not self._warmed.done():
-            self._warmed.set_exception(error.fresh())
-        if self._loaded_count():
-            return
-        for request in self._queue:
-            self._queue.discard(request)
-            request.fail(error)
-
-    def _short_of_memory(self, shortage: Shortage) -> float | None:
-        """Refuse those who have waited long enough; seconds until the next has, None if nobody waits."""
-        self._tell_warmed(False)
-        now, patience_s = asyncio.get_running_loop().time(), self.spec.memory_patience_s
-        for request in self._queue:
-            left_s = patience_s if self._loaded_count() else request.accepted_at + patience_s - now
-            if left_s > 0:
-                return left_s
-            self._queue.discard(request)
-            request.fail(Overloaded())
-            self._refusal = shortage.reason
-            self._means.metrics.refusals.labels(self.spec.name).inc()
-            log.warning("refused for want of memory", request_id=request.job.request_id, reason=shortage.reason)
-        return None
-
-    def _tell_warmed(self, is_loaded: bool) -> None:
-        if self._warmed is not None and not self._warmed.done():
-            self._warmed.set_result(is_loaded)
+            self._keepers.drop(request)

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.config import ConfigError, ModelSpec, check_names
+from gateway.config import ConfigError, ModelSpec
 from gateway.errors import GatewayError, ModelNotFound
+from gateway.models_file import check_names
 from gateway.runtime.changes import Changes
 from gateway.runtime.means import Means, Weights
 from gateway.runtime.model import Model

@@ -182,8 +182,10 @@ class Replica:
         return [r for r in self.inside.values() if not (r.alone or r.started or r.is_over or r.deadline <= now)]
 
     def fail_inside(self, error: GatewayError) -> None:
-        """Nothing that is inside will be answered."""
+        """Nothing that is inside will be answered; what was made of it counts all the same."""
         for request in self.inside.values():
+            if request.spent is not None:
+                self._metrics.count_tokens(self.spec.name, request.spent)
             request.fail(error)
         self.inside.clear()
         self._note_inside()

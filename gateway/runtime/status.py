@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from gateway.config import ModelSpec
-from gateway.runtime.keeper import Keeper
+from gateway.runtime.keepers import Keepers
 
 
-def describe(spec: ModelSpec, state: str, keepers: Sequence[Keeper]) -> dict[str, object]:
+def describe(spec: ModelSpec, state: str, keepers: Keepers) -> dict[str, object]:
     """The model's row, state, replicas and memory (bytes by device)."""
     loaded = [keeper.loaded for keeper in keepers if keeper.loaded is not None]
-    held = [keeper.stay.reservation for keeper in keepers if keeper.stay is not None]
+    held = [keeper.reservation for keeper in keepers if keeper.reservation is not None]
     return {
         "name": spec.name,
         "task": spec.task,
@@ -24,8 +24,9 @@ def describe(spec: ModelSpec, state: str, keepers: Sequence[Keeper]) -> dict[str
         "device": loaded[0].device if loaded else None,
         "engine": loaded[0].engine if loaded else None,
         "served_by": loaded[0].served_by if loaded else None,
+        "sandbox": loaded[0].sandbox if loaded else None,
         "memory": {"reserved": _total(one.held for one in held), "used": _total(one.used for one in held)},
-        "running": sum(len(keeper.inside) for keeper in keepers),
+        "running": keepers.inside_count,
     }
 
 

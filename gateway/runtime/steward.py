@@ -25,7 +25,7 @@ log = structlog.get_logger("gateway.memory")
 
 
 class Occupant(Protocol):
-    """A replica, as far as memory is concerned."""
+    """A replica in memory, as far as the room for others is concerned."""
 
     spec: ModelSpec
 
@@ -80,10 +80,9 @@ class Steward:
         except OSError as error:
             log.warning("what a model takes is not kept", model=spec.name, reason=error.strerror)
 
-    async def seek(self, who: Occupant, files: Path, *, may_evict: bool) -> Grant | Shortage:
-        """Room for `who`, whose weights are at `files`. Raises `ModelUnavailable` if there can never be any."""
+    async def seek(self, spec: ModelSpec, files: Path, *, may_evict: bool) -> Grant | Shortage:
+        """Room for a replica of `files`, the row's weights. Raises `ModelUnavailable` if there can never be any."""
         await self._opened.wait()
-        spec = who.spec
         measured = await self.measured(spec)
         try:
             files_bytes = await asyncio.to_thread(size_below, files) if spec.source else 0
@@ -99,7 +98,7 @@ class Steward:
                 if reservation := self.ledger.reserve(spec.name, needed[device]):
                     return Grant(device, reservation)
             for device in devices if may_evict else ():
-                if await self._make_room(who, needed[device]) and (
+                if await self._make_room(spec, needed[device]) and (
                     reservation := self.ledger.reserve(spec.name, needed[device])
                 ):
                     return Grant(device, reservation)
@@ -111,12 +110,12 @@ class Steward:
         free = {device: self.ledger.free_bytes(device) for device in self.ledger.budgets}
         return placement.ranked(wished, needed, self.ledger.budgets, free, taken)
 
-    async def _make_room(self, who: Occupant, needed: Bytes) -> bool:
+    async def _make_room(self, spec: ModelSpec, needed: Bytes) -> bool:
         """Let idle replicas go until `needed` fits; nobody goes if that is not enough."""
-        others = [other.candidate() for other in self.occupants if other.spec.name != who.spec.name]
+        others = [other.candidate() for other in self.occupants if other.spec.name != spec.name]
         chosen = eviction.choose([other for other in others if other is not None], self.ledger.lacking(needed))
         for victim in chosen:
-            log.info("evicting", model=victim.spec.name, for_model=who.spec.name)
+            log.info("evicting", model=victim.spec.name, for_model=spec.name)
         await asyncio.gather(*(victim.evict() for victim in chosen))
         return bool(chosen)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task
+from gateway.tasks.base import Task
 from gateway.tasks.chat_answer import choice_object, head
 from gateway.tasks.chat_objects import ChatCompletion
 from gateway.tasks.chat_options import (
@@ -22,9 +22,10 @@ from gateway.tasks.chat_options import (
     as_tool_choice,
     thinking,
 )
-from gateway.tasks.conversation import Messages, need_prompt_or_messages
+from gateway.tasks.conversation import ADDRESSES, Messages, need_prompt_or_messages
 from gateway.tasks.generation import Generation, gather
 from gateway.tasks.json_schema import BoundedSchema
+from gateway.tasks.native import Penalty
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.schema import forms
@@ -35,7 +36,6 @@ MAX_CHOICES = 8
 MAX_SEED = 2**63 - 1
 # The least part of the probability that engines can keep; OpenAI's clients may ask for none.
 LEAST_TOP_P = 0.001
-Penalty = Annotated[Number, Field(ge=-2, le=2)]
 Tokens = Annotated[Integer, Field(ge=1)]
 
 
@@ -139,10 +139,6 @@ class ChatCompletionInput(Ignored):
             lora=self.lora,
         )
 
-    def extent(self) -> Extent:
-        """A row for each choice."""
-        return self.generation().extent()
-
 
 def collect(pieces: Sequence[Piece], input: ChatCompletionInput) -> dict[str, Any]:
     """The pieces of one stream as a `ChatCompletion`."""
@@ -159,4 +155,5 @@ CHAT = Task(
     canary={"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "temperature": 0},
     shape="chat-completion",
     collect=collect,
+    addresses=ADDRESSES,
 )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from gateway.tasks.base import TaskInput
+from gateway.tasks.generation import GenerationInput
 from gateway.tasks.tools import Tool
 from gateway.tasks.validation import Boolean, Number, Text, schema_error
 
@@ -135,7 +135,7 @@ def as_tool_choice(value: str | dict[str, Any] | None) -> str | dict[str, Any] |
     return {"type": "function", "function": {"name": value["name"]}} if isinstance(value, dict) else value
 
 
-class Ignored(TaskInput):
+class Ignored(GenerationInput):
     """What the published schema has and a local model has no use for: it is checked, and has no effect."""
 
     user: Text | None = Field(default=None, exclude=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from gateway.tasks.base import Extent, Origin
+from gateway.tasks.base import Extent, TaskInput
 from gateway.tasks.conversation import Message
+from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost
 from gateway.tasks.output_format import FREE, OutputFormat
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
 from gateway.tasks.tools import Tool, ToolChoice
 
-CHARACTERS_PER_TOKEN = 4
 # What a picture or an answer without a bound is taken for before anything is known of it.
-ASSUMED_PICTURE_TOKENS, ASSUMED_OUTPUT_TOKENS = 1024, 256
+ASSUMED_PICTURE_TOKENS, ASSUMED_OUTPUT_TOKENS, UNBOUNDED_OUTPUT_TOKENS = 1024, 256, 8192
 NO_TOOLS = ToolChoice("none")
 
 
@@ -73,15 +74,23 @@ class Generation:
         return Extent(self.n, length + (self.output_tokens or ASSUMED_OUTPUT_TOKENS))
 
 
-class GenerationInput(Protocol):
+class GenerationInput(TaskInput):
     """A task's input that a language model can answer."""
 
-    @property
-    def origin(self) -> Origin:
-        """Where it comes from."""
-
+    @abstractmethod
     def generation(self) -> Generation:
         """What it asks for."""
+
+    def extent(self) -> Extent:
+        """A row of prompt, pictures and output for each choice."""
+        return self.generation().extent()
+
+    def cost(self) -> Cost:
+        """The same, but an answer without a bound counts as a long one: it may fill the context window."""
+        asked = self.generation()
+        extent = asked.extent()
+        unbounded = 0 if asked.output_tokens else UNBOUNDED_OUTPUT_TOKENS - ASSUMED_OUTPUT_TOKENS
+        return {"tokens": extent.rows * (extent.length + unbounded)}
 
 
 @dataclass(slots=True)

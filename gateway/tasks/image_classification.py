@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from pydantic import RootModel
 
-from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Image, length
+from gateway.tasks.base import Task
+from gateway.tasks.image import ADDRESSES, ImageInput
 from gateway.tasks.media import picture
 from gateway.tasks.text_classification import Label
 
 TOP = 5
 
 
-class ImageClassificationInput(TaskInput):
-    """Raw bytes of an image file, or JSON with `image` as an array of bytes or as base64."""
-
-    image: Image
-
-    def extent(self) -> Extent:
-        """One row; the length is in thousands of pixels."""
-        return Extent(1, length(self.image))
+class ImageClassificationInput(ImageInput):
+    """One image."""
 
 
 class ImageClassificationOutput(RootModel[list[Label]]):
@@ -33,5 +27,6 @@ TASK = Task(
     output=ImageClassificationOutput,
     canary={"image": picture()},
     media_field="image",
+    addresses=ADDRESSES,
     render=lambda output: output.root,
 )

@@ -3,65 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.conversation import Messages, need_prompt_or_messages
+from gateway.tasks.base import Task
+from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
+from gateway.tasks.conversation import need_prompt_or_messages
 from gateway.tasks.generation import Generation, first
-from gateway.tasks.image import Image
+from gateway.tasks.image import ADDRESSES, Image
 from gateway.tasks.media import picture
+from gateway.tasks.native import SampledInput
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.schema import forms
-from gateway.tasks.validation import Boolean, Integer, Number, Text
+from gateway.tasks.validation import Boolean, Integer
 
 DEFAULT_TOKENS = 512
 # What a picture without words is asked with.
 CAPTION = "Generate a caption for this image"
-Penalty = Annotated[Number, Field(ge=-2, le=2)]
 
 
-class ImageToTextInput(TaskInput):
+class ImageToTextInput(SampledInput):
     """A picture, as raw bytes or in JSON, and what to say about it; without words it is given a caption."""
 
     image: Image
-    prompt: Annotated[Text, Field(min_length=1)] | None = None
-    messages: Messages | None = None
-    raw: Boolean = False
     max_tokens: Annotated[Integer, Field(ge=1)] = DEFAULT_TOKENS
-    temperature: Annotated[Number, Field(ge=0, le=5)] = 0.6
-    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[Integer, Field(ge=0, le=1000)] | None = None
-    seed: Annotated[Integer, Field(ge=0, le=9_999_999_999)] | None = None
-    repetition_penalty: Annotated[Number, Field(ge=0, le=2)] | None = None
-    frequency_penalty: Penalty | None = None
-    presence_penalty: Penalty | None = None
     ignore_eos: Boolean = False
 
     def generation(self) -> Generation:
-        """What it asks for; if there are messages, they count. Penalties and `top_p` of 0 count as none."""
-        named = "max_tokens" in self.model_fields_set
-        return Generation(
-            messages=tuple(self.messages or ()),
-            prompt=self.prompt or CAPTION,
-            images=(self.image,),
-            raw=self.raw,
-            max_tokens=self.max_tokens if named else None,
-            default_tokens=DEFAULT_TOKENS,
-            temperature=self.temperature,
-            top_p=self.top_p or 1.0,
-            top_k=self.top_k or 0,
-            seed=self.seed,
-            repetition_penalty=self.repetition_penalty or 1.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            presence_penalty=self.presence_penalty or 0.0,
-            ignore_eos=self.ignore_eos,
+        """What it asks for."""
+        return replace(
+            super().generation(), prompt=self.prompt or CAPTION, images=(self.image,), ignore_eos=self.ignore_eos
         )
-
-    def extent(self) -> Extent:
-        """One row of picture, question and answer."""
-        return self.generation().extent()
 
 
 class ImageTextToTextInput(ImageToTextInput):
@@ -97,6 +71,7 @@ TASK = Task(
     media_field="image",
     render=lambda output: {"description": output.description},
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )
 WITH_TEXT = Task(
     name="image-text-to-text",
@@ -106,4 +81,5 @@ WITH_TEXT = Task(
     canary={"image": picture(), "prompt": "Hi", "max_tokens": 1},
     render=lambda output: {"description": output.description},
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )

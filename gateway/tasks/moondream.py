@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.generation import Generation, first
-from gateway.tasks.image import Base64Image
+from gateway.tasks.image import ADDRESSES, Base64Image
 from gateway.tasks.media import picture
+from gateway.tasks.native import NativeInput
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
@@ -29,7 +31,7 @@ def _in_the_request(value: Any) -> Any:
     return value
 
 
-class MoondreamInput(TaskInput):
+class MoondreamInput(NativeInput):
     """A question about a picture, or none, and a caption of it: the skills that any model that sees has.
 
     `point` and `detect` belong to the form but need a model with heads for places: they are refused by name.
@@ -61,20 +63,13 @@ class MoondreamInput(TaskInput):
 
     def generation(self) -> Generation:
         """What it asks for."""
-        named = "max_tokens" in self.model_fields_set
-        return Generation(
+        return replace(
+            super().generation(),
             prompt=(self.question or "") if self.task == "query" else CAPTIONS[self.caption_length],
             images=() if self.image is None else (self.image,),
-            max_tokens=self.max_tokens if named else None,
-            default_tokens=DEFAULT_TOKENS,
-            temperature=self.temperature,
             top_p=self.top_p or 1.0,
             think=self.reasoning if self.task == "query" else None,
         )
-
-    def extent(self) -> Extent:
-        """One row of picture, question and answer."""
-        return self.generation().extent()
 
 
 class Metrics(BaseModel):
@@ -133,4 +128,5 @@ MOONDREAM = Task(
     shape="moondream",
     render=_render,
     collect=collect,
+    addresses=ADDRESSES,
 )

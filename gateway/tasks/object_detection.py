@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, RootModel
 
-from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Image, length
+from gateway.tasks.base import Task
+from gateway.tasks.image import ADDRESSES, ImageInput
 from gateway.tasks.media import picture
+from gateway.tasks.text_classification import Label
 
 
-class ObjectDetectionInput(TaskInput):
-    """Raw bytes of an image file, or JSON with `image` as an array of bytes or as base64."""
-
-    image: Image
-
-    def extent(self) -> Extent:
-        """One row; the length is in thousands of pixels."""
-        return Extent(1, length(self.image))
+class ObjectDetectionInput(ImageInput):
+    """One image."""
 
 
 class Box(BaseModel):
@@ -28,11 +23,9 @@ class Box(BaseModel):
     ymax: int
 
 
-class Detection(BaseModel):
-    """One object, and how sure the model is of it."""
+class Detection(Label):
+    """One object, how sure the model is of it, and where it is."""
 
-    label: str
-    score: float
     box: Box
 
 
@@ -47,5 +40,6 @@ TASK = Task(
     output=ObjectDetectionOutput,
     canary={"image": picture()},
     media_field="image",
+    addresses=ADDRESSES,
     render=lambda output: output.root,
 )

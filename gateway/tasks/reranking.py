@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost, tokens_of
 from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Integer, Text
 
@@ -34,9 +35,14 @@ class RerankingInput(TaskInput):
     top_k: Annotated[Integer, Field(ge=1)] | None = None
 
     def extent(self) -> Extent:
-        """A row per context, each with the query in front; a token is about four characters."""
+        """A row per context, each with the query in front."""
         longest = max(len(context.text) for context in self.contexts)
-        return Extent(len(self.contexts), 4 + (len(self.query) + longest) // 4)
+        return Extent(len(self.contexts), 4 + (len(self.query) + longest) // CHARACTERS_PER_TOKEN)
+
+    def cost(self) -> Cost:
+        """The tokens of all contexts, each with the query in front."""
+        query = tokens_of([self.query])
+        return {"tokens": query * len(self.contexts) + tokens_of(context.text for context in self.contexts)}
 
 
 class Ranked(BaseModel):

@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.chat_completion import CHAT, LEAST_TOP_P, Tokens
 from gateway.tasks.chat_options import Effort, StreamOptions, thinking
 from gateway.tasks.conversation import Message
-from gateway.tasks.generation import Generation
+from gateway.tasks.generation import Generation, GenerationInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.response_answer import Assembly
-from gateway.tasks.response_items import Conversation, Items
+from gateway.tasks.response_items import ADDRESSES, Conversation, Items
 from gateway.tasks.response_objects import ResponseObject
 from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
@@ -48,7 +48,7 @@ def _known_includes(value: Any) -> Any:
     return [item for item in value if item == LOGPROBS] if isinstance(value, list) else value
 
 
-class ResponsesInput(TaskInput):
+class ResponsesInput(GenerationInput):
     """A text or a list of items to answer. Nothing is stored: `store` has no effect."""
 
     input: Items
@@ -111,10 +111,6 @@ class ResponsesInput(TaskInput):
             lora=self.lora,
         )
 
-    def extent(self) -> Extent:
-        """One row."""
-        return self.generation().extent()
-
     def echo(self) -> dict[str, Any]:
         """What a response object repeats of its request."""
         asked = self.generation()
@@ -161,5 +157,6 @@ RESPONSES = Task(
     canary={"input": "Hi", "max_output_tokens": 1, "temperature": 0},
     shape="responses",
     collect=collect,
+    addresses=ADDRESSES,
 )
 GPT_OSS = replace(CHAT, shape="gpt-oss", variants={"input": RESPONSES})

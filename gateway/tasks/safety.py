@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.base import Task
 from gateway.tasks.conversation import MAX_MESSAGES, Message
 from gateway.tasks.generation import Generation, first
+from gateway.tasks.native import NativeInput
 from gateway.tasks.pieces import Counted, Piece, Usage
-from gateway.tasks.text_generation import DEFAULT_TOKENS
-from gateway.tasks.validation import Integer, Number, schema_error
+from gateway.tasks.validation import schema_error
 
 
 class Turn(Message):
@@ -29,12 +30,10 @@ class VerdictFormat(BaseModel):
     type: str = "text"
 
 
-class SafetyInput(TaskInput):
+class SafetyInput(NativeInput):
     """The conversation, whose turns alternate and begin with the user's."""
 
     messages: Annotated[list[Turn], Field(min_length=1, max_length=MAX_MESSAGES)]
-    max_tokens: Annotated[Integer, Field(ge=1)] = DEFAULT_TOKENS
-    temperature: Annotated[Number, Field(ge=0, le=5)] = 0.6
     response_format: VerdictFormat | None = None
 
     @model_validator(mode="after")
@@ -46,17 +45,7 @@ class SafetyInput(TaskInput):
 
     def generation(self) -> Generation:
         """What it asks for: the model's own template holds the question."""
-        named = "max_tokens" in self.model_fields_set
-        return Generation(
-            messages=tuple(self.messages),
-            max_tokens=self.max_tokens if named else None,
-            default_tokens=DEFAULT_TOKENS,
-            temperature=self.temperature,
-        )
-
-    def extent(self) -> Extent:
-        """One row of prompt and output."""
-        return self.generation().extent()
+        return replace(super().generation(), messages=tuple(self.messages))
 
 
 class Verdict(BaseModel):

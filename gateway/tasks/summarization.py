@@ -18,8 +18,8 @@ class SummarizationInput(TaskInput):
     max_length: Annotated[Integer, Field(ge=1)] = 1024
 
     def extent(self) -> Extent:
-        """One row; a token is about four characters."""
-        return Extent(1, 2 + len(self.input_text) // 4)
+        """One row."""
+        return Extent.of_text(len(self.input_text))
 
 
 class SummarizationOutput(BaseModel):

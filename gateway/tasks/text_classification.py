@@ -16,8 +16,8 @@ class TextClassificationInput(TaskInput):
     text: Annotated[Text, Field(min_length=1)]
 
     def extent(self) -> Extent:
-        """One row; a token is about four characters."""
-        return Extent(1, 2 + len(self.text) // 4)
+        """One row."""
+        return Extent.of_text(len(self.text))
 
 
 class Label(BaseModel):

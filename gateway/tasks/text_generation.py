@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
-from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.conversation import Messages, need_prompt_or_messages
+from gateway.tasks.base import Task
+from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
+from gateway.tasks.conversation import need_prompt_or_messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
-from gateway.tasks.image import Image
+from gateway.tasks.image import ADDRESSES, Image
 from gateway.tasks.json_schema import BoundedSchema
+from gateway.tasks.native import SampledInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
 from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text
-
-DEFAULT_TOKENS = 256
-Penalty = Annotated[Number, Field(ge=-2, le=2)]
 
 
 class EmbeddedFunction(BaseModel):
@@ -33,24 +33,16 @@ class EmbeddedFunction(BaseModel):
     code: Text
 
 
-class TextGenerationInput(TaskInput):
-    """`messages` or `prompt`; if both are there, the messages count. `image` belongs to the user's last turn."""
+class TextGenerationInput(SampledInput):
+    """`messages` or `prompt`. `image` belongs to the user's last turn."""
 
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
 
-    prompt: Annotated[Text, Field(min_length=1)] | None = None
-    messages: Messages | None = None
     image: Image | None = None
-    raw: Boolean = False
     stream: Boolean = False
-    max_tokens: Annotated[Integer, Field(ge=1)] = DEFAULT_TOKENS
-    temperature: Annotated[Number, Field(ge=0, le=5)] = 0.6
     top_p: Annotated[Number, Field(ge=0.001, le=1)] | None = None
     top_k: Annotated[Integer, Field(ge=1, le=50)] | None = None
     seed: Annotated[Integer, Field(ge=1, le=9_999_999_999)] | None = None
-    repetition_penalty: Annotated[Number, Field(ge=0, le=2)] | None = None
-    frequency_penalty: Penalty | None = None
-    presence_penalty: Penalty | None = None
     lora: Text | None = None
     functions: list[EmbeddedFunction] | None = None
     tools: Tools | None = None
@@ -65,31 +57,15 @@ class TextGenerationInput(TaskInput):
         return self
 
     def generation(self) -> Generation:
-        """What it asks for. The contract lets clients send a repetition penalty of 0: it counts as none."""
-        named = "max_tokens" in self.model_fields_set
-        return Generation(
-            messages=tuple(self.messages or ()),
-            prompt=self.prompt or "",
+        """What it asks for."""
+        return replace(
+            super().generation(),
             images=() if self.image is None else (self.image,),
-            raw=self.raw,
-            max_tokens=self.max_tokens if named else None,
-            default_tokens=DEFAULT_TOKENS,
-            temperature=self.temperature,
-            top_p=self.top_p or 1.0,
-            top_k=self.top_k or 0,
-            seed=self.seed,
-            repetition_penalty=self.repetition_penalty or 1.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            presence_penalty=self.presence_penalty or 0.0,
             tools=tuple(self.tools or ()),
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
             format=output_format(self.response_format, self.guided_json),
             lora=self.lora,
         )
-
-    def extent(self) -> Extent:
-        """One row of prompt and output."""
-        return self.generation().extent()
 
 
 class FlatCall(BaseModel):
@@ -156,4 +132,5 @@ TASK = Task(
     canary={"prompt": "Hi", "max_tokens": 1, "temperature": 0},
     render=_render,
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, BaseModel, Field
 
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import Cost, tokens_of
 from gateway.tasks.languages import INDIC, M2M100, find_code
 from gateway.tasks.pieces import Usage
 from gateway.tasks.texts import ListOfTexts, one_or_many
@@ -65,8 +66,8 @@ class TranslationInput(TaskInput):
     source_lang: Language = "en"
 
     def extent(self) -> Extent:
-        """One row; a token is about four characters."""
-        return Extent(1, 2 + len(self.text) // 4)
+        """One row."""
+        return Extent.of_text(len(self.text))
 
     def passages(self) -> list[str]:
         """The one text."""
@@ -112,8 +113,12 @@ class IndicInput(TaskInput):
     target_language: Annotated[Text, AfterValidator(_indic), Field(json_schema_extra={"enum": INDIC})] = "hin_Deva"
 
     def extent(self) -> Extent:
-        """A row for each text; a token is about four characters."""
-        return Extent(len(self.text), 2 + max(map(len, self.text)) // 4)
+        """A row for each text."""
+        return Extent.of_text(max(map(len, self.text)), len(self.text))
+
+    def cost(self) -> Cost:
+        """The tokens of all texts."""
+        return {"tokens": tokens_of(self.text)}
 
     def passages(self) -> list[str]:
         """All texts."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.config import ModelSpec, load_specs
+from gateway.config import ModelSpec
 from gateway.errors import GatewayError
+from gateway.models_file import load_specs
 from scripts.benchmarks.load import Refused
 from scripts.benchmarks.machine import busy_cores
 from scripts.benchmarks.references.peer import PeerFailed

@@ -14,8 +14,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gateway.app import create_app
-from gateway.config import Settings, find_models_file, load_specs
+from gateway.config import Settings
 from gateway.errors import BadBase64, BadInput
+from gateway.models_file import find_models_file, load_specs
 from gateway.runtime.registry import task_of
 from gateway.tasks import TASKS, Task
 from gateway.tasks.schema import input_schema, output_schema

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings, find_models_file, load_specs
+from gateway.config import Settings
+from gateway.models_file import find_models_file, load_specs
 from gateway.weights.lock import Lock
 from gateway.weights.progress import Silent
 from gateway.weights.store import Store

@@ -63,6 +63,13 @@ def test_labels_and_scores_equal_the_librarys(kind: str, labels: tuple[str, ...]
     np.testing.assert_allclose(scores(answers), [[row[label] for label in labels] for row in expected], atol=1e-5)
 
 
+def test_weights_without_a_head_are_refused_rather_than_guessed(tmp_path: Path) -> None:
+    files = tiny.sequence_classifier(tmp_path / "model", LABELS, "bert")
+    tiny.behead(files, "classifier")
+    with pytest.raises(ConfigError, match=r"the weights do not fit the model: classifier\.bias is missing \(2 in"):
+        engine(files)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 5e-2)])
 def test_a_batch_of_one_equals_a_batch_of_a_hundred(folder: Path, dtype: str, tolerance: float) -> None:
     loaded, texts = engine(folder, dtype=dtype), words(100)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, parse_specs
+from gateway.config import ConfigError
+from gateway.models_file import parse_specs
 from gateway.weights.lock import Lock
 from gateway.weights.store import Store
 from tests.weights.conftest import Puller, row

@@ -7,7 +7,6 @@ from typing import Any
 from gateway.api.choosing import Chosen
 from gateway.api.live.listener import Turn
 from gateway.api.live.session import ListeningSession
-from gateway.api.live.socket import unknown
 from gateway.api.live.sound import Sound
 from gateway.tasks.speech_flux import Event, FluxEvent, FluxInput, FluxWord
 from gateway.tasks.speech_words import Spoken
@@ -20,34 +19,20 @@ CERTAIN_S = 1.0
 class FluxSession(ListeningSession):
     """Reports the state machine of turns: begun, eagerly ended, resumed, ended."""
 
+    flush_command = "ForceEndTurn"
+
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         super().__init__(chosen, query)
         asked = self.task.parse(query)
         assert isinstance(asked, FluxInput)
         self._asked = asked
+        self.parameters = asked.model_dump(exclude_unset=True)
         self.sound = Sound(asked.sample_rate, _SAMPLE_BYTES)
         self.end_silence_s = min(asked.eot_threshold * CERTAIN_S, asked.eot_timeout_ms / 1000)
         self._sequence = 0
         self._turn_index = 0
         self._is_eager = False
         self._window_s = 0.0
-
-    def values(self, window: bytes, known_s: float) -> dict[str, Any]:
-        """The session's parameters and a window."""
-        return self._asked.model_dump(exclude_unset=True) | {"audio": window, "window": {"known_s": known_s}}
-
-    async def command(self, command: dict[str, Any]) -> bool:
-        """`CloseStream` hears the rest and closes, `ForceEndTurn` ends the turn now, `KeepAlive` is a sign of life."""
-        match command["type"]:
-            case "CloseStream":
-                return False
-            case "ForceEndTurn":
-                await self.sound.flush()
-            case "KeepAlive":
-                pass
-            case _:
-                raise unknown(command)
-        return True
 
     async def opened(self) -> None:
         """Greet with the request's id."""

@@ -8,7 +8,6 @@ from typing import Any
 from gateway.api.choosing import Chosen
 from gateway.api.live.listener import Turn
 from gateway.api.live.session import ListeningSession
-from gateway.api.live.socket import unknown
 from gateway.api.live.sound import Sound
 from gateway.errors import BadInput
 from gateway.tasks.speech_audio import LIVE_RATES_HZ, MAX_LIVE_CHANNELS
@@ -23,6 +22,8 @@ DEFAULT_UTTERANCE_END_MS = 1000
 class NovaSession(ListeningSession):
     """Tells each stretch of speech once for good, and before that as often as it grows, if asked to."""
 
+    flush_command = "Finalize"
+
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         super().__init__(chosen, query)
         asked = self.task.parse({**query, "audio": b"-"})
@@ -34,30 +35,13 @@ class NovaSession(ListeningSession):
         if asked.channels > MAX_LIVE_CHANNELS:
             raise BadInput(f"'/channels' of a WebSocket must be <= {MAX_LIVE_CHANNELS}")
         self._asked = asked
-        self._values = asked.model_dump(exclude_unset=True)
+        self.parameters = asked.model_dump(exclude_unset=True)
         self.sound = Sound(asked.sample_rate, _SAMPLE_BYTES[asked.encoding] * asked.channels)
         self.end_silence_s = endpointing_s(asked.endpointing)
         self._utterance_end_s = utterance_end_s(asked.utterance_end_ms)
         self._last_word_end_s: float | None = None
         self._told_s = 0.0
         self._created = datetime.now(UTC).isoformat()
-
-    def values(self, window: bytes, known_s: float) -> dict[str, Any]:
-        """The session's parameters and a window."""
-        return {**self._values, "audio": window, "window": {"known_s": known_s}}
-
-    async def command(self, command: dict[str, Any]) -> bool:
-        """`CloseStream` hears the rest and closes, `Finalize` hears it now, `KeepAlive` is a sign of life."""
-        match command["type"]:
-            case "CloseStream":
-                return False
-            case "Finalize":
-                await self.sound.flush()
-            case "KeepAlive":
-                pass
-            case _:
-                raise unknown(command)
-        return True
 
     async def idle(self, until_s: float) -> None:
         """Nobody speaks, perhaps for long enough to say so."""

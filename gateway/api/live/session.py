@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.api.choosing import Chosen
 from gateway.api.live.listener import Listener, Reporter
-from gateway.api.live.socket import Socket
+from gateway.api.live.socket import Socket, unknown
 from gateway.api.live.sound import Sound
 from gateway.errors import Overloaded
 from gateway.tasks import Answer, TaskInput
@@ -22,6 +22,7 @@ class Session(ABC):
 
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         """Raises `BadInput` for parameters that do not fit; nothing is accepted then."""
+        self.chosen = chosen
         self.model = chosen.model
         self.task = chosen.task
         self.origin = chosen.origin
@@ -45,19 +46,17 @@ class Session(ABC):
 
 
 class ListeningSession(Session, Reporter):
-    """Reads sound and commands while a listener follows what is said. Subclasses are the wire protocols."""
+    """Reads sound and commands while a listener follows what is said. Subclasses are the wire protocols.
 
+    `parameters` are what every window is asked about with; `flush_command` is the protocol's name for hearing now what
+    has come.
+    """
+
+    flush_command: ClassVar[str]
+    parameters: dict[str, Any]
     sound: Sound
     end_silence_s: float | None
     socket: Socket
-
-    @abstractmethod
-    def values(self, window: bytes, known_s: float) -> dict[str, Any]:
-        """The task input that asks about a window."""
-
-    @abstractmethod
-    async def command(self, command: dict[str, Any]) -> bool:
-        """Obey a text message; false if it was the last. Raises `Closing` for one that does not exist."""
 
     async def opened(self) -> None:
         """The upgrade is accepted: a protocol may greet."""
@@ -92,12 +91,26 @@ class ListeningSession(Session, Reporter):
                 if not message:
                     break
                 await self.sound.add(message)
-            elif not await self.command(message):
+            elif not await self._obey(message):
                 break
         await self.sound.finish()
+
+    async def _obey(self, command: dict[str, Any]) -> bool:
+        """Do what a text message says; false if it was the last. Raises `Closing` for one that does not exist."""
+        match command["type"]:
+            case "CloseStream":
+                return False
+            case self.flush_command:
+                await self.sound.flush()
+            case "KeepAlive":
+                pass
+            case _:
+                raise unknown(command)
+        return True
 
     async def _ask(self, window: bytes, known_s: float) -> Hearing:
         if not window:
             return Hearing(language="", duration=0.0, voice=[], words=None)
-        answer = await self.infer(self.task.parse(self.values(window, known_s)))
+        values = {**self.parameters, "audio": window, "window": {"known_s": known_s}}
+        answer = await self.infer(self.task.parse(values))
         return Hearing.model_validate_json(answer.body)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,9 +16,11 @@ import openvino_genai
 
 from gateway.engines.llm.facts import gguf_facts
 from gateway.engines.llm.fusion import fuse
+from gateway.engines.llm.openable import openable
 from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
+UNFINISHED = "making-"
 # Of what is made here besides the library's own form: another number has every file converted anew.
 FORM = 2
 logger = logging.getLogger(__name__)
@@ -26,24 +30,26 @@ def converted(gguf: Path) -> Path | None:
     """The folder of `gguf`'s converted form, made now if it is not there; None if it cannot be kept.
 
     The name tells file, size, time and OpenVINO's version, so another file under the same name is converted
-    anew, as it is when `FORM` changes. Workers that convert at once each do so in a folder of their own; the first
-    to finish is kept.
+    anew, as it is when `FORM` changes; then the forms that it had before go. Workers that convert at once each do so
+    in a folder of their own; the first to finish is kept.
     """
     stat = gguf.stat()
     kept = converted_folder(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}-{FORM}"
     if kept.is_dir():
         return kept
     try:
-        return _convert(gguf, kept)
+        _convert(gguf, kept)
     except (OSError, RuntimeError) as error:
         logger.warning("the converted form of %s is not kept: %s", gguf.name, error)
         return None
+    _discard_others(gguf, kept)
+    return kept
 
 
-def _convert(gguf: Path, kept: Path) -> Path:
+def _convert(gguf: Path, kept: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     _sweep(kept.parent)
-    making = Path(tempfile.mkdtemp(prefix="making-", dir=kept.parent))
+    making = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=kept.parent))
     try:
         _write(gguf, making)
         making.chmod(0o755)
@@ -53,18 +59,31 @@ def _convert(gguf: Path, kept: Path) -> Path:
             raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    return kept
+
+
+def _discard_others(gguf: Path, kept: Path) -> None:
+    """Delete the other forms of `gguf`: of what the file was, or by other versions of the library or of this module.
+
+    Each leaves by one rename, so that who reads meanwhile finds it whole or not at all, and a worker that runs on it
+    has it mapped into memory: it stays until that worker ends.
+    """
+    form = re.compile(rf"{re.escape(gguf.stem)}-\d+-\d+-[^-]+(-\d+)?")
+    for other in kept.parent.iterdir():
+        if other != kept and form.fullmatch(other.name):
+            leaving = other.with_name(UNFINISHED + other.name)
+            with suppress(OSError):
+                other.rename(leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
 
 
 def _write(gguf: Path, folder: Path) -> None:
-    """OpenVINO writes its form beside the file it reads, so it is given a link in `folder`."""
-    link = folder / gguf.name
-    link.symlink_to(gguf.resolve())
-    tokenizer = openvino_genai.Tokenizer(link, enable_save_ov_model=True)
+    """OpenVINO writes its form beside the file it reads, so it is given one in `folder`."""
+    own = openable(gguf, folder)
+    tokenizer = openvino_genai.Tokenizer(own, enable_save_ov_model=True)
     openvino_genai.ContinuousBatchingPipeline(
-        link, tokenizer, openvino_genai.SchedulerConfig(), "CPU", enable_save_ov_model=True
+        own, tokenizer, openvino_genai.SchedulerConfig(), "CPU", enable_save_ov_model=True
     )
-    link.unlink()
+    own.unlink()
     for name in ("openvino_model", "openvino_tokenizer", "openvino_detokenizer"):
         if not all((folder / f"{name}.{suffix}").is_file() for suffix in ("xml", "bin")):
             raise OSError(f"{name} was not written")
@@ -85,6 +104,6 @@ def _fuse(folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Delete what killed workers left."""
-    for making in folder.glob("making-*"):
+    for making in folder.glob(f"{UNFINISHED}*"):
         if time.time() - making.stat().st_mtime > ABANDONED_S:
             shutil.rmtree(making, ignore_errors=True)

@@ -17,7 +17,6 @@ from gateway.errors import BadInput, GatewayError, JsonModeUnsupported
 
 MAX_COMPILED = 32
 REASON_CHARACTERS = 200
-WORD_BITS = 32
 # They end the compilation of an intricate grammar within a fraction of a second and some tens of megabytes.
 LIMITS = LLParserLimits(
     initial_lexer_fuel=500_000,

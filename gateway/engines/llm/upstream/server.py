@@ -59,11 +59,6 @@ class StartedServer:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it runs no more."""
-        return self._process.poll() is not None
-
     def stop(self, *, wait: bool) -> None:
         """Have the guard end it: it is asked, and after a while killed. With `wait`, return once it has ended."""
         assert self._process.stdin is not None

@@ -1,0 +1,42 @@
+"""Which converted forms of a GGUF stay on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.engines.llm.conversion import converted
+from tests import tiny_gguf
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file in a snapshot of a store."""
+    folder = tmp_path_factory.mktemp("store") / "snapshots" / "tiny" / "package"
+    folder.mkdir(parents=True)
+    return tiny_gguf.chat_gguf(folder / "model.Q4.gguf")
+
+
+def test_a_conversion_discards_the_forms_of_before_and_nothing_else(file: Path) -> None:
+    stat, forms = file.stat(), file.parents[3] / "converted" / "tiny"
+    own = f"model.Q4-{stat.st_size}-{stat.st_mtime_ns}"
+    before = [f"{own}-2026.4.1.0", f"{own}-2026.4.1.0-1", f"{own}-2025.1.0.0-2", f"model.Q4-7-{stat.st_mtime_ns}-1.0-2"]
+    others = ["model.Q4-chat-7-8-2026.4.1.0-2", "modelxQ4-7-8-2026.4.1.0-2", "making-abc", "notes"]
+    for name in before + others:
+        (forms / name).mkdir(parents=True)
+        (forms / name / "openvino_model.bin").write_bytes(b"weights")
+    with (forms / before[0] / "openvino_model.bin").open("rb") as in_use:
+        kept = converted(file)
+        assert kept is not None
+        assert {folder.name for folder in forms.iterdir()} == {kept.name, *others}
+        assert in_use.read() == b"weights"
+
+
+def test_a_form_that_is_there_is_used_and_discards_nothing(file: Path) -> None:
+    kept = converted(file)
+    assert kept is not None
+    newer = kept.with_name(f"{kept.name}9")
+    newer.mkdir()
+    assert converted(file) == kept
+    assert newer.is_dir()
