@@ -20,9 +20,9 @@ from gateway.config import ModelSpec
 from gateway.engines import automatic, device, preload
 from gateway.engines.base import Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
-from gateway.runtime import messages
+from gateway.runtime import framing, messages
 from gateway.runtime.loops import BatchLoop, StreamLoop
-from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed, Stop
+from gateway.runtime.messages import Load, Loaded, LoadFailed, Stop
 from gateway.runtime.meter import Meter
 from gateway.tasks import TASKS, Task
 
@@ -66,10 +66,10 @@ class Pipe:
         threading.Thread(target=self._read, name="pipe", daemon=True).start()
 
     def _read(self) -> None:
-        frames = FrameBuffer()
+        frames = framing.FrameBuffer()
         while data := self._connection.recv(1 << 20):
             for payload in frames.feed(data):
-                self._arrived.put(messages.for_worker(payload))
+                self._arrived.put(framing.for_worker(payload))
         os._exit(0)
 
     def receive(self, *, wait: bool) -> Any:
@@ -86,7 +86,7 @@ class Pipe:
     def send(self, message: messages.Message) -> None:
         """Send one message; the process ends if nobody is there to take it."""
         try:
-            self._connection.sendall(messages.to_frame(message))
+            self._connection.sendall(framing.to_frame(message))
         except OSError:
             os._exit(0)
         self.sent_at = time.monotonic()

@@ -11,7 +11,7 @@ import structlog
 
 from gateway.engines.base import Engine, StreamEngine
 from gateway.errors import GatewayError, InferenceFailed
-from gateway.runtime import messages
+from gateway.runtime import framing, messages
 from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Ping, Pong, Result, Results, Run, Spent, Stop
 from gateway.runtime.meter import Meter
 from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput, Usage
@@ -38,7 +38,7 @@ def _form(task: Task, job: Job) -> Task:
 
 
 def _parse(task: Task, job: Job) -> TaskInput:
-    input = _form(task, job).input.model_validate(messages.unpack(job.input))
+    input = _form(task, job).input.model_validate(framing.unpack(job.input))
     return input.of(Origin(job.request_id, job.account, job.model))
 
 
