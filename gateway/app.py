@@ -14,9 +14,12 @@ from gateway.api import State, install
 from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.remote.media import RemoteMedia
+from gateway.api.tracing import Tracing, framework_telemetry
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
 from gateway.reload import Reload, settled
+from gateway.runtime import sandbox
 from gateway.runtime.batch_store import BatchStore
 from gateway.runtime.batches import Batches
 from gateway.runtime.capacity import HOST_SHARE, host_limit_bytes
@@ -50,18 +53,24 @@ def create_app(
 
     With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
     Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
-    machine though the gateway is offline.
+    machine though the gateway is offline; for hosts of media that cannot be used; and for a sandbox that this system
+    does not have.
     """
     metrics = Metrics()
+    tracing = Tracing.of(settings)
     keys = Keyring.of(settings)
     specs = settled(settings, keys, specs)
-    nursery = Nursery([engine_name(spec) for spec in specs], settings.log_format, settings.log_level)
+    sandbox.check(settings.sandbox)
+    engines = [engine_name(spec) for spec in specs]
+    scratch = settings.home.resolve() / "run" / "scratch"
+    nursery = Nursery(engines, settings.log_format, settings.log_level, settings.sandbox, scratch)
     store = Store(settings.home, offline=settings.offline, pinned=pinned)
     steward = new_steward(settings)
     metrics.watch(steward.ledger)
     registry = Registry(specs, Means(store, nursery, metrics, steward))
     batches = Batches(BatchStore(settings.home / "batches"), registry.get)
     presence = Presence(store, specs)
+    media = RemoteMedia.of(settings)
 
     async def is_ready() -> bool:
         return registry.is_ready()
@@ -81,9 +90,27 @@ def create_app(
         finally:
             await batches.stop()
             await registry.stop(settings.grace_s)
+            if tracing is not None:
+                await tracing.stop()
 
-    app = FastAPI(title="Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    state = State(settings=settings, registry=registry, metrics=metrics, keys=keys, presence=presence, batches=batches)
+    app = FastAPI(
+        title="Gateway",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=framework_telemetry(tracing),
+    )
+    state = State(
+        settings=settings,
+        registry=registry,
+        metrics=metrics,
+        keys=keys,
+        presence=presence,
+        batches=batches,
+        media=media,
+        tracing=tracing,
+    )
     install(app, state)
     return app
 

@@ -7,13 +7,17 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import GatewayError
 from gateway.properties import Properties
 
 MIB, GIB = 1 << 20, 1 << 30
+# YAML reads a bare on or off as a truth value.
+SandboxMode = Annotated[
+    Literal["auto", "on", "off"], BeforeValidator(lambda word: {True: "on", False: "off"}.get(word, word))
+]
 
 
 def default_home() -> Path:
@@ -44,9 +48,21 @@ class Settings(BaseSettings):
     accounts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="accepted account ids, comma-separated; empty: any 32 hexadecimal digits"
     )
+    rate_limits: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="requests a minute that each key may make: TASK=N, *=N, or cloudflare; comma-separated"
+    )
+    max_cost: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what one request may be estimated to take: UNIT=N, comma-separated"
+    )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
+    media_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts that pictures named by address are fetched from, comma-separated; empty: none"
+    )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
+    client_timeout_s: float = Field(
+        60.0, gt=0, description="how long a client may take over a request's head, or neither send nor take anything"
+    )
     grace_s: float = Field(30.0, ge=0, description="how long running requests may take to finish at shutdown")
     memory_gib: float | None = Field(
         None, gt=0, description="host memory that all models together may take; default: 80 % of what there is"
@@ -54,15 +70,19 @@ class Settings(BaseSettings):
     gpu_memory_gib: float | None = Field(
         None, gt=0, description="memory that they may take on each GPU; default: 90 % of what it has"
     )
+    sandbox: SandboxMode = Field(
+        "auto", description="workers without network and with read-only files: where possible, or else no start, or no"
+    )
     stand_ins: bool = Field(False, description="a starter model answers for a model of its task that is not pulled")
     compat: Literal["default", "strict"] = Field(
         "default", description="strict refuses what Cloudflare refuses, such as JSON mode in a stream"
     )
     openai_models: bool = Field(False, description="serve GET …/ai/v1/models, which Cloudflare does not have")
+    tracing: bool = Field(False, description="send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT")
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("key_hashes", "accounts", mode="before")
+    @field_validator("key_hashes", "accounts", "rate_limits", "max_cost", "media_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -175,4 +195,6 @@ def describe(error: ValidationError) -> str:
 class FileSettings(Frozen):
     """The part of `Settings` that a models.yaml may hold, under `gateway:`; environment and command line outdo it."""
 
+    sandbox: SandboxMode | None = None
     stand_ins: bool | None = None
+    media_hosts: tuple[str, ...] | None = None

@@ -87,6 +87,12 @@ class AuthenticationFailed(RouterError):
     status, code, default = 401, 10000, "Authentication error"
 
 
+class PermissionMissing(RouterError):
+    """The credential is good, but not for this: the live service's words for a token without the permission."""
+
+    status, code, default = 403, 10000, "Authentication error"
+
+
 class ModelNotFound(GatewayError):
     """No row and no alias has that name."""
 
@@ -132,6 +138,15 @@ class Unnamed(GatewayError):
     def message(self, request_id: str) -> str:
         """The detail alone, between the parts that every message has."""
         return f"AiError: {self.detail} ({request_id})"
+
+
+class CostExceeded(GatewayError):
+    """What the request would take is more than its caller may ask for at once."""
+
+    status, code, title = 413, 3006, "Request too large"
+
+    def __init__(self, detail: str | None = None, *, unit: str = "", estimate: int = 0, most: int = 0) -> None:
+        super().__init__(detail or f"estimated at {estimate} {unit}, of which one request may take at most {most}")
 
 
 class InputTooLong(Unnamed):
@@ -204,6 +219,17 @@ class Overloaded(GatewayError):
 
     status, code, title = 429, 3040, "Capacity"
     default = "Capacity temporarily exceeded, please try again."
+
+
+class RateLimited(GatewayError):
+    """The key has asked for as much as it may within a minute; it may again after `retry_after_s`."""
+
+    status, code, title = 429, 3021, "rate limiting"
+    default = "inference request per min rate reached"
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class RequestTimeout(GatewayError):

@@ -67,6 +67,24 @@ def test_the_file_sets_what_nobody_else_has_set(tmp_path: Path, monkeypatch: pyt
     assert not with_file_settings(Settings(), file).stand_ins
 
 
+@pytest.mark.parametrize(("word", "mode"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("'on'", "on")])
+def test_the_words_for_the_sandbox_mean_the_same_in_file_and_environment(
+    word: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(f"models: []\ngateway: {{sandbox: {word}}}")
+    assert with_file_settings(Settings(), file).sandbox == mode
+    monkeypatch.setenv("GATEWAY_SANDBOX", mode)
+    assert Settings().sandbox == mode
+
+
+def test_another_word_for_the_sandbox_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models: []\ngateway: {sandbox: strict}")
+    with pytest.raises(ConfigError, match="gateway: sandbox: Input should be 'auto', 'on' or 'off'"):
+        with_file_settings(Settings(), file)
+
+
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "models.yaml"
     file.write_text("models: []\ngateway: {port: 1}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request, Response
 
 from gateway.api import compat
-from gateway.api.bodies import LARGE_BYTES, Asked, asked_of, is_json, media_type, off_loop, read_body
+from gateway.api.bodies import Asked
 from gateway.api.chat_frames import ChatFrames
 from gateway.api.choosing import Chosen
-from gateway.api.documents import decode_json, decode_media
+from gateway.api.cost import check_input
 from gateway.api.exchange import exchange_of
 from gateway.api.frames import Frames, NativeFrames
 from gateway.api.keep_alive import keep_alive_s
@@ -19,34 +19,7 @@ from gateway.api.response_frames import ResponseFrames
 from gateway.api.run_frames import RunChatFrames, TextFrames
 from gateway.api.state import state_of
 from gateway.api.streams import EventStream, MediaStream, unless_disconnected
-from gateway.errors import BadInput
-from gateway.tasks import Answer, Origin, Task
-
-
-async def read_document(request: Request, limit_bytes: int, media_fields: Iterable[str] = ()) -> tuple[Any, int]:
-    """The JSON of a body of at most `limit_bytes`, and its size in bytes; raises `BadInput`.
-
-    `media_fields` are those of an object under `input` that may be media written as numbers.
-    """
-    state = state_of(request)
-    body = await read_body(request.headers, request.receive, min(state.settings.max_body_bytes, limit_bytes))
-    if not is_json(media_type(request.headers), body):
-        raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
-    if len(body) > LARGE_BYTES:
-        return await off_loop(state.parsing, _decoded, body, media_fields), len(body)
-    return decode_json(body), len(body)
-
-
-def _decoded(body: bytes, media_fields: Iterable[str]) -> Any:
-    document = decode_media(body, *media_fields, inside="input")
-    return decode_json(body) if document is None else document
-
-
-async def parsed(request: Request, task: Task, document: Any, size_bytes: int) -> Asked:
-    """What a document of that size asks of a model of `task`; raises `BadInput` or `BadBase64`."""
-    if size_bytes > LARGE_BYTES:
-        return await off_loop(state_of(request).parsing, asked_of, task, document)
-    return asked_of(task, document)
+from gateway.tasks import Answer, Origin
 
 
 def frames_for(asked: Asked, origin: Origin, *, is_openai: bool) -> Frames:
@@ -69,6 +42,7 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
     model, origin = chosen.model, chosen.origin
     if state_of(request).settings.compat == "strict":
         compat.check(model.spec, asked)
+    check_input(chosen, asked.input)
     model.keep_alive(keep_alive_s(request.headers))
     form = None if asked.form is model.task else asked.form
     exchange = exchange_of(request.scope)

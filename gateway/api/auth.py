@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.access import Key
 from gateway.api.exchange import exchange_of
 from gateway.api.keyring import Keyring
 from gateway.api.paths import account_of, is_account_id
@@ -20,7 +21,7 @@ class Gate:
     """Lets a request through, or raises the `RouterError` that the live service would answer with.
 
     In this order: a malformed account id, no credential, a credential header that cannot be read, an unknown key
-    or an account that is not served.
+    or an account that is not served, or not to this key. What the key may do there, the route asks (routes.py).
 
     While the keyring is open (no key was ever configured), any token passes, but only from this machine and only
     under a loopback host name. The first keeps the promise when some other server than `gateway serve` runs the
@@ -43,20 +44,27 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         self._keys.refresh()
+        exchange = exchange_of(scope)
         account = account_of(scope["path"])
         if account is not None and not is_account_id(account):
             raise InvalidAccount((scope.get("raw_path") or b"").decode("latin-1")[:200])
         if not self._keys.closed:
             if not _is_local(scope):
                 raise AuthenticationFailed("Authentication error: without keys only this machine is served")
+            exchange.caller = self._keys.anyone
             if scope["path"] in OPEN_WITHOUT_KEYS:
                 return
-        token = credential(scope)
-        if self._keys.closed and not self._keys.accepts(token):
+        exchange.token = credential(scope)
+        if self._keys.closed:
+            exchange.caller = self._keys.find(exchange.token)
+        if exchange.caller is None:
             raise AuthenticationFailed
-        if account is not None and self._accounts and account.lower() not in self._accounts:
+        if account is not None and not self._serves(exchange.caller, account.lower()):
             raise AuthenticationFailed
-        exchange_of(scope).token = token
+
+    def _serves(self, caller: Key, account: str) -> bool:
+        """Whether the gateway serves that account, and this caller of it."""
+        return (not self._accounts or account in self._accounts) and (not caller.accounts or account in caller.accounts)
 
 
 def credential(scope: Scope) -> bytes:

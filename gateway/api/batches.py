@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
 
 from gateway.api.bodies import is_json, media_type, off_loop
-from gateway.api.choosing import Chosen
+from gateway.api.choosing import Chosen, uncount
+from gateway.api.cost import check, estimate
 from gateway.api.documents import decode_json
 from gateway.api.state import state_of
 from gateway.errors import BadInput
 from gateway.runtime.batch_store import Item, Progress, item
-from gateway.tasks import Task
+from gateway.tasks import Task, TaskInput
 from gateway.tasks.base import JSON
+from gateway.tasks.cost import Unit
 from gateway.tasks.schema import output_schema
 
 MAX_BODY_BYTES = 10_000_000
@@ -41,6 +44,7 @@ async def answer(request: Request, chosen: Chosen, body: bytes) -> Response | No
         return None
     account = request.path_params["account_id"]
     if isinstance(document.get("request_id"), str) and "requests" not in document:
+        uncount(state, chosen)
         progress = await state.batches.find(document["request_id"], account)
         if progress is None:
             raise BadInput("'/request_id' is not that of a batch, or of one that ended more than a day ago")
@@ -54,18 +58,28 @@ async def answer(request: Request, chosen: Chosen, body: bytes) -> Response | No
         raise BadInput(f"a batch must not be larger than {MAX_BODY_BYTES} bytes")
     if output_schema(chosen.task).get("format") == "binary":
         raise BadInput("this model answers with media, which a batch cannot hold")
-    items = await off_loop(state.parsing, _items, chosen.task, document["requests"])
+    items = await off_loop(state.parsing, _items, chosen, document["requests"])
     batch = await state.batches.submit(account, chosen.origin.model, chosen.task, items)
     return _told(Progress(batch, []))
 
 
-def _items(task: Task, requests: Any) -> list[Item]:
+def _items(chosen: Chosen, requests: Any) -> list[Item]:
+    """The items of a batch; raises `BadInput`, and `CostExceeded` if all of them together take too much."""
     if not isinstance(requests, list) or not requests:
         raise BadInput("'/requests' must be a list of at least one request")
-    return [_item(task, index, request) for index, request in enumerate(requests)]
+    items: list[Item] = []
+    cost: Counter[Unit] = Counter()
+    for index, request in enumerate(requests):
+        input, reference = _input(chosen.task, index, request)
+        if chosen.caller.max_cost:
+            cost.update(estimate(chosen, input))
+            check(chosen, cost)
+        items.append(item(input.model_dump(exclude_unset=True), reference))
+    return items
 
 
-def _item(task: Task, index: int, request: Any) -> Item:
+def _input(task: Task, index: int, request: Any) -> tuple[TaskInput, str | None]:
+    """The task input of one request of a batch, and the caller's own name for it."""
     where = f"/requests/{index}"
     if not isinstance(request, dict):
         raise BadInput(f"Type mismatch of '{where}', not in 'object'")
@@ -80,7 +94,7 @@ def _item(task: Task, index: int, request: Any) -> Item:
         raise BadInput(f"in '{where}': {error.detail}") from None
     if getattr(input, "stream", False):
         raise BadInput(f"'{where}/stream' cannot be true in a batch")
-    return item(input.model_dump(exclude_unset=True), reference)
+    return input, reference
 
 
 def _told(progress: Progress) -> Response:

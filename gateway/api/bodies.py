@@ -19,6 +19,7 @@ from gateway.tasks.base import JSON
 
 LARGE_BYTES = 64 * 1024
 STALL_S = 60.0
+MIN_BYTES_PER_S = 1024
 MAX_PARAMETERS = 500
 MAX_QUERY_BYTES = 32 * 1024
 _VAGUE = frozenset({"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
@@ -53,7 +54,8 @@ async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_
     """The whole body, of which never more than `limit_bytes` and one message are held.
 
     Raises `RequestTooLarge`, `MissingBody`, `RequestAborted` if the client left, `RequestTimeout` if it sent nothing
-    for `stall_s`, and `BadInput` for a compressed body, whose real size nobody knows.
+    for `stall_s`, or is that far behind `MIN_BYTES_PER_S`, and `BadInput` for a compressed body, whose real size nobody
+    knows.
     """
     declared = headers.get("content-length", "0")
     if len(declared) > 18 or int(declared) > limit_bytes:
@@ -62,12 +64,15 @@ async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_
     if encoding not in ("", "identity"):
         raise BadInput(f"the body must be sent without Content-Encoding, not as '{encoding[:40]}'")
     body = bytearray()
+    latest = asyncio.get_running_loop().time() + stall_s
     while True:
         try:
-            async with asyncio.timeout(stall_s):
+            async with asyncio.timeout(stall_s), asyncio.timeout_at(latest + len(body) / MIN_BYTES_PER_S):
                 message = await receive()
         except TimeoutError:
-            raise RequestTimeout(f"no data for {stall_s:g} s before the end of the body") from None
+            raise RequestTimeout(
+                f"the body is {stall_s:g} s behind the least rate of {MIN_BYTES_PER_S} bytes a second"
+            ) from None
         if message["type"] == "http.disconnect":
             raise RequestAborted
         body += message.get("body", b"")
@@ -88,6 +93,11 @@ async def off_loop(parsing: asyncio.Semaphore, parse: Callable[..., T], *args: A
     """`parse(*args)` in a thread, so that between its steps other requests get their turn."""
     async with parsing:
         return await asyncio.to_thread(parse, *args)
+
+
+async def paced(parsing: asyncio.Semaphore, size_bytes: int, parse: Callable[..., T], *args: Any) -> T:
+    """`parse(*args)`, `off_loop` if there is much to parse."""
+    return await off_loop(parsing, parse, *args) if size_bytes > LARGE_BYTES else parse(*args)
 
 
 def media_type(headers: Headers) -> str:
@@ -125,12 +135,17 @@ def to_asked(task: Task, headers: Headers, body: bytes, query: Mapping[str, Any]
             raise BadInput("multipart bodies are not accepted by this model; send JSON")
         return Asked(task.parse_form(decode_form(headers["content-type"], body)), task)
     if is_json(kind, body):
-        fields = number_fields(task.input) if len(body) > LARGE_BYTES else ()
-        document = decode_media(body, *fields) if fields else None
-        return asked_of(task, decode_json(body) if document is None else document, query)
+        return asked_of(task, to_document(task, body), query)
     if task.media_field is None:
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
     return Asked(task.parse_raw(body, query), task)
+
+
+def to_document(task: Task, body: bytes) -> Any:
+    """The decoded JSON of a body for a model of `task`; raises `BadInput`."""
+    fields = number_fields(task.input) if len(body) > LARGE_BYTES else ()
+    document = decode_media(body, *fields) if fields else None
+    return decode_json(body) if document is None else document
 
 
 @lru_cache

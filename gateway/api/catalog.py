@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from gateway.api import openrouter
 from gateway.api.listing import author_document, model_document, task_document
 from gateway.api.query import Query, author_of
-from gateway.api.routes import Route
+from gateway.api.routes import ReadRoute
 from gateway.api.state import state_of
 from gateway.errors import BadInput
 from gateway.tasks.base import JSON
@@ -73,7 +73,7 @@ def _json(document: dict[str, Any]) -> Response:
     return Response(orjson.dumps(document), media_type=JSON)
 
 
-router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Catalogue"], route_class=Route)
+router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Catalogue"], route_class=ReadRoute)
 for _path, _endpoint, _summary, _parameters in (
     ("/models/search", search_models, "Search the models", Query.openapi()),
     ("/models/schema", schema, "A model's input and output schemas", [_MODEL]),

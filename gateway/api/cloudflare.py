@@ -9,11 +9,12 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request, Response
 
 from gateway.api import batches
-from gateway.api.answering import parsed, read_document, reply
-from gateway.api.bodies import LARGE_BYTES, may_wait, number_fields, off_loop, query_of, read_body, to_asked
+from gateway.api.answering import reply
+from gateway.api.asking import asked_in, parsed, read_document
+from gateway.api.bodies import may_wait, number_fields, read_body
 from gateway.api.choosing import Chosen, choose
 from gateway.api.envelope import success
-from gateway.api.routes import Route
+from gateway.api.routes import RunRoute
 from gateway.api.state import state_of
 from gateway.errors import BadInput, RequestTooLarge
 
@@ -50,15 +51,10 @@ async def run(request: Request) -> Response:
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
     chosen = _spoken_to(await choose(request, unquote(name) if "%" in name else name))
     limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
-    body = await read_body(request.headers, request.receive, limit_bytes)
+    body = await read_body(request.headers, request.receive, limit_bytes, state.settings.client_timeout_s)
     if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
         return answer
-    query = query_of(request.scope["query_string"]) if chosen.task.takes_query else None
-    if len(body) > LARGE_BYTES:
-        asked = await off_loop(state.parsing, to_asked, chosen.task, request.headers, body, query)
-    else:
-        asked = to_asked(chosen.task, request.headers, body, query)
-    return await reply(request, chosen, asked, success)
+    return await reply(request, chosen, await asked_in(request, chosen.task, body), success)
 
 
 async def run_named(request: Request) -> Response:
@@ -95,7 +91,7 @@ def _spoken_to(chosen: Chosen) -> Chosen:
     return chosen
 
 
-router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=Route)
+router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Workers AI"], route_class=RunRoute)
 router.add_api_route("/run/{model_name:path}", run, methods=["POST"], summary="Run a model", openapi_extra=_RUN)
 router.add_api_route(
     "/run", run_named, methods=["POST"], summary="Run a model named in the body", openapi_extra=_RUN_NAMED

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
+from gateway.api import access
+from gateway.errors import PermissionMissing
 from gateway.runtime.timing import Timing
 
 _KEY = "gateway.exchange"
@@ -19,10 +21,13 @@ class Exchange:
     `asked` is the name that the caller used: an alias of `model`, or that of a model it stands in for, if not its own.
     `status` is 0 until the answer's headers are sent, `code` is 0 for a success; `is_openai` says that the route is
     one of OpenAI's, whose clients read errors in a form of their own. `timing` is filled once a model accepted it.
+    `traceparent` (W3C Trace Context) names the request's span; empty if none is exported.
+    `caller` is whose key it is, or None if nobody had to show one.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     token: bytes = field(default=b"", repr=False)
+    caller: access.Key | None = None
     asked: str = ""
     model: str = ""
     task: str = ""
@@ -30,6 +35,13 @@ class Exchange:
     code: int = 0
     is_openai: bool = False
     timing: Timing = field(default_factory=Timing)
+    traceparent: str = ""
+
+    def require(self, scope: access.Scope) -> access.Key:
+        """The caller, who has that scope; raises `PermissionMissing`."""
+        if self.caller is None or scope not in self.caller.scopes:
+            raise PermissionMissing
+        return self.caller
 
 
 def begin(scope: Scope) -> Exchange:

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.api.routes import Route
+from gateway.api.routes import ReadRoute
 from gateway.api.state import State, state_of
 from gateway.config import ModelSpec
 from gateway.tasks.base import JSON
@@ -64,7 +64,7 @@ def _success(result: list[dict[str, Any]]) -> Response:
     return Response(orjson.dumps({"result": result, "success": True, "errors": [], "messages": []}), media_type=JSON)
 
 
-router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Fine-tunes"], route_class=Route)
+router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Fine-tunes"], route_class=ReadRoute)
 for _path, _endpoint, _summary, _parameters in (
     ("/finetunes", list_all, "List the fine-tunes", []),
     (

@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, canonical paths, the last resort for errors, one log line per request."""
+"""The outermost layer: request ids, canonical paths, the last resort for errors, what is logged of each request."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api import audit
 from gateway.api.envelope import failure
 from gateway.api.exchange import Exchange, begin
 from gateway.api.paths import canonical, is_openai
 from gateway.api.server_timing import header_value
+from gateway.api.tracing import Tracing
 from gateway.runtime.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -32,9 +34,10 @@ class Front:
     A WebSocket is a request with the status 101, or with the status of the answer that refused it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and account for it."""
@@ -44,7 +47,10 @@ class Front:
             scope = {**scope, "path": canonical(scope["path"])}
             exchange = begin(scope)
             exchange.is_openai = is_openai(scope["path"])
-            with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            told = {"request_id": exchange.request_id}
+            if self._tracing is not None and self._tracing.begin(exchange):
+                told["trace_id"] = exchange.traceparent.split("-")[1]
+            with structlog.contextvars.bound_contextvars(**told):
                 await self._serve(exchange, scope, receive, send)
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +58,8 @@ class Front:
             if message["type"] in _BEGINNINGS:
                 exchange.status = message.get("status", 101)
                 message["headers"] = [*message.get("headers", ()), *_own_headers(exchange)]
+                if exchange.traceparent and self._tracing is not None:
+                    self._tracing.note(exchange)
             await send(message)
 
         started = time.perf_counter()
@@ -63,6 +71,8 @@ class Front:
             await failure(error, exchange)(scope, receive, tagged)
         finally:
             self._account(exchange, scope, time.perf_counter() - started)
+            if exchange.traceparent and self._tracing is not None:
+                self._tracing.end(exchange)
 
     def _account(self, exchange: Exchange, scope: Scope, seconds: float) -> None:
         self._metrics.observe_request(exchange.model, exchange.task, exchange.status, exchange.code, seconds)
@@ -76,3 +86,5 @@ class Front:
             code=exchange.code,
             ms=round(seconds * 1000, 3),
         )
+        if audit.is_refusal(exchange):
+            audit.record(exchange, scope)

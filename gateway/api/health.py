@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from gateway import __version__
-from gateway.api.routes import Route
+from gateway.api.routes import Route, UnscopedRoute
 from gateway.api.state import state_of
 from gateway.tasks.base import JSON
 
@@ -32,7 +32,7 @@ async def metrics(request: Request) -> Response:
 
 
 router = APIRouter(tags=["Operation"], route_class=Route)
-for _endpoint in (health, ready, metrics):
+for _endpoint, _kind in ((health, UnscopedRoute), (ready, Route), (metrics, Route)):
     _path = f"/{_endpoint.__name__}"
-    router.add_api_route(_path, _endpoint, methods=["GET"])
-    router.add_api_route(_path, _endpoint, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route(_path, _endpoint, methods=["GET"], route_class_override=_kind)
+    router.add_api_route(_path, _endpoint, methods=["HEAD"], route_class_override=_kind, include_in_schema=False)

@@ -25,5 +25,5 @@ def install(app: FastAPI, state: State) -> None:
         app.router.routes.extend(part.router.routes)
     app.router.routes.extend(websocket.routes)
     app.add_middleware(Gate, keys=state.keys, accounts=state.settings.accounts)
-    app.add_middleware(Front, metrics=state.metrics)
+    app.add_middleware(Front, metrics=state.metrics, tracing=state.tracing)
     install_handlers(app)

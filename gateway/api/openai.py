@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.api.answering import parsed, read_document, reply
+from gateway.api.answering import reply
+from gateway.api.asking import parsed, read_document
 from gateway.api.choosing import choose
-from gateway.api.routes import Route
+from gateway.api.routes import RunRoute
 from gateway.errors import AnthropicUnsupported, BadInput
 from gateway.runtime.model import Model
 from gateway.tasks import TASKS, Answer, Task
@@ -106,7 +107,7 @@ def _described(form: Task, **more: Any) -> dict[str, Any]:
     }
 
 
-router = APIRouter(prefix="/accounts/{account_id}/ai/v1", tags=["OpenAI"], route_class=Route)
+router = APIRouter(prefix="/accounts/{account_id}/ai/v1", tags=["OpenAI"], route_class=RunRoute)
 for _path, _post, _summary, _form in (
     ("/chat/completions", chat_completions, "Complete a chat", CHAT),
     ("/responses", responses, "Make a response", RESPONSES),

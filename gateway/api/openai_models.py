@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from gateway.api.query import author_of
-from gateway.api.routes import Route
+from gateway.api.routes import ReadRoute
 from gateway.api.state import state_of
 from gateway.errors import MethodNotAllowed
 from gateway.runtime.model import Model
@@ -52,7 +52,7 @@ _ACCOUNT = {
 }
 _NAME = {"name": "model_name", "in": "path", "required": True, "schema": {"type": "string"}}
 
-router = APIRouter(prefix="/accounts/{account_id}/ai/v1", tags=["OpenAI"], route_class=Route)
+router = APIRouter(prefix="/accounts/{account_id}/ai/v1", tags=["OpenAI"], route_class=ReadRoute)
 router.add_api_route(
     "/models", list_models, methods=["GET"], summary="List the models", openapi_extra={"parameters": [_ACCOUNT]}
 )

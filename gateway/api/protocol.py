@@ -1,33 +1,60 @@
-"""How HTTP is read from a connection: uvicorn's own way, with a bound on heads and trailers; knows no route."""
+"""How HTTP is read from a connection: uvicorn's own way, with bounds on heads, trailers and idle clients."""
 
 from __future__ import annotations
+
+import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
-_REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_END = b"connection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _END
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _END
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Never holds more than `MAX_HEAD_BYTES` and one read of a head, a trailer or the size of a chunk.
 
-    The parser keeps these until they are whole, however long they become; of bodies it keeps nothing.
+    The parser keeps these until they are whole, however long they become; of bodies it keeps nothing. A client that
+    has `patience_s` for its head and does not finish it, or that takes nothing of an answer for so long, is cut off;
+    while a request is being answered, its body is the application's concern.
     """
 
+    patience_s = 60.0
     _unfinished_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
+    _unsent_bytes = 0
+
+    @classmethod
+    def patient_for(cls, seconds: float) -> type[BoundedProtocol]:
+        """The same with another patience."""
+        return type(cls.__name__, (cls,), {"patience_s": seconds})
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The client owes a head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody owes anything."""
+        self._wait_no_more()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; a head without an end is refused, anything else without an end ends the connection."""
         self._unfinished_bytes += len(data)
         super().data_received(data)
         if self._unfinished_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write(_REFUSAL)
+            if self._is_answered:
+                self.transport.write(_TOO_LARGE)
             self.transport.close()
+        elif self._timer is None and self._is_answered and self in self.connections:
+            self._wait()  # uvicorn has just stopped its own timer, and restarts it only after the next answer
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._unfinished_bytes = 0
+        self._wait_no_more()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -39,3 +66,34 @@ class BoundedProtocol(HttpToolsProtocol):
         """The request is whole."""
         self._unfinished_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is written; what the client has not taken yet is in a buffer."""
+        super().on_response_complete()
+        if self._is_answered and self._timer is None and (unsent := self.transport.get_write_buffer_size()):
+            self._wait(unsent)
+
+    @property
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait(self, unsent_bytes: int = 0) -> None:
+        self._unsent_bytes = unsent_bytes
+        self._timer = self.loop.call_later(self.patience_s, self._lose_patience)
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _lose_patience(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent_bytes:
+            self._wait(unsent)  # slow, but it goes on
+        elif unsent:
+            self.transport.abort()
+        else:
+            self._timer = None
+            if self._unfinished_bytes:
+                self.transport.write(_TOO_SLOW)
+            self.transport.close()

@@ -9,6 +9,9 @@ from starlette.requests import HTTPConnection
 
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.rate import RateLimiter
+from gateway.api.remote.media import RemoteMedia
+from gateway.api.tracing import Tracing
 from gateway.config import Settings
 from gateway.runtime.batches import Batches
 from gateway.runtime.metrics import Metrics
@@ -23,7 +26,8 @@ class State:
     """The parts a request meets, kept at `app.state.gateway`.
 
     `parsing` bounds how many large bodies are decoded at once: the decoded form of a body can be many
-    times its size. `sessions` bounds how many WebSockets are open at once.
+    times its size. `sessions` bounds how many WebSockets are open at once. `media` is there if hosts are permitted
+    that pictures may be fetched from.
     """
 
     settings: Settings
@@ -32,7 +36,10 @@ class State:
     keys: Keyring
     presence: Presence
     batches: Batches
+    tracing: Tracing | None = None
+    media: RemoteMedia | None = None
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
+    rates: RateLimiter = field(default_factory=RateLimiter)
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS_AT_ONCE))
 
 

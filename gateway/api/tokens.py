@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from gateway.api.exchange import exchange_of
-from gateway.api.routes import Route
+from gateway.api.routes import UnscopedRoute
 from gateway.tasks.base import JSON
 
 _VALID = {"code": 10000, "message": "This API Token is valid and active", "type": None}
@@ -22,6 +22,6 @@ async def verify(request: Request) -> Response:
     return Response(orjson.dumps(document), media_type=JSON)
 
 
-router = APIRouter(tags=["Tokens"], route_class=Route)
+router = APIRouter(tags=["Tokens"], route_class=UnscopedRoute)
 router.add_api_route("/user/tokens/verify", verify, methods=["GET"], name="verify_user_token")
 router.add_api_route("/accounts/{account_id}/tokens/verify", verify, methods=["GET"], name="verify_account_token")

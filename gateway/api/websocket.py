@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gateway.api.access import Scope
 from gateway.api.bodies import query_of
 from gateway.api.choosing import choose
 from gateway.api.envelope import as_gateway_error
@@ -37,6 +38,7 @@ async def converse(websocket: WebSocket) -> None:
     The errors raised here become plain HTTP answers to the upgrade, with the same status and body as anywhere else.
     """
     state = state_of(websocket)
+    exchange_of(websocket.scope).require(Scope.RUN)
     query = query_of(websocket.scope["query_string"])
     name = websocket.path_params.get("model_name") or query.pop("model", None)
     if not isinstance(name, str):

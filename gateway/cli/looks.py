@@ -99,7 +99,7 @@ class Watcher:
                 "or say where it is with --url"
             ) from error
         if response.status_code in (400, 401, 403):
-            raise ConfigError(f"the gateway at {self._url} wants a key: put one into GATEWAY_KEY")
+            raise ConfigError(f"the gateway at {self._url} wants a key with the scope admin: put one into GATEWAY_KEY")
         return response
 
 

@@ -24,7 +24,7 @@ app.command("top")(top.top)
 app.command("doctor")(doctor.doctor)
 models.app.command("reload")(reload.reload)
 app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove; and reload models.yaml.")
-app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")
+app.add_typer(keys.app, name="keys", help="API keys: create, list, show, revoke.")
 
 
 @app.command("version")

@@ -142,7 +142,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             loop="uvloop",
-            http=BoundedProtocol,
+            http=BoundedProtocol.patient_for(settings.client_timeout_s),
             ws="websockets-sansio",
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,

@@ -22,7 +22,9 @@ MAX_SECONDS = 3600.0
 RATES_HZ = range(4_000, 384_001)
 MAX_FRAME_SAMPLES = 1 << 20
 MAX_CHANNELS = 8
-MAX_BLOCK_BYTES = 16 << 20
+MAX_TRACKS = 8
+# What a few hundred bytes of MP4 may claim for each of two tracks; more tracks share the same sum.
+MAX_TABLE_BYTES = 16 << 20
 
 # Demuxers that read one self-contained file: no playlists, no concatenation, no images, no raw or guessed formats.
 _DEMUXERS = "wav,w64,mp3,ogg,flac,mov,matroska,aac,aiff,amr,caf,au,wv,asf"
@@ -38,18 +40,11 @@ _CONTAINER_OPTIONS = {
     "format_whitelist": _DEMUXERS,
     "codec_whitelist": ",".join(sorted(_CODECS)),
     "protocol_whitelist": "",
-    "max_streams": "8",
+    "max_streams": str(MAX_TRACKS),
 }
-
-
-def _limit_blocks() -> None:
-    """Cap every single allocation of FFmpeg: a few hundred bytes of MP4 can claim an index of gigabytes."""
-    limit = ctypes.CDLL(av._core.__file__).av_max_alloc
-    limit.argtypes, limit.restype = [ctypes.c_size_t], None
-    limit(MAX_BLOCK_BYTES)
-
-
-_limit_blocks()
+_limit_blocks = ctypes.CDLL(av._core.__file__).av_max_alloc
+_limit_blocks.argtypes, _limit_blocks.restype = [ctypes.c_size_t], None
+_limit_blocks(MAX_TABLE_BYTES)
 
 
 def _refuse(url: str, *_: Any) -> NoReturn:
@@ -63,7 +58,7 @@ def decode(
 
     A damaged file yields what can be decoded of it. Memory stays within a few times the answer's size, whatever
     the file's header says. Raises `BadInput` naming `field` if `data` is no known audio format, has no audio
-    track, yields no sample, or lasts longer than `max_seconds`.
+    track or more than `MAX_TRACKS` of any kind, yields no sample, or lasts longer than `max_seconds`.
     """
     mono: NDArray[np.float32] = _decode(data, rate_hz, max_seconds, field, "mono")[0]
     return mono
@@ -84,6 +79,7 @@ def _decode(data: bytes, rate_hz: int, max_seconds: float, field: str, layout: s
     samples, channels = bytearray(), 1
     limit_bytes = 2 * int(max_seconds * rate_hz)
     try:
+        _admit_tracks(data)
         _admit_length(data, max_seconds)
         with _opened(data) as container:
             stream = _track(container, field)
@@ -96,9 +92,9 @@ def _decode(data: bytes, rate_hz: int, max_seconds: float, field: str, layout: s
                     raise _TooLong
     except _TooLong:
         raise BadInput(f"'{field}' must not last longer than {max_seconds / channels:g} seconds") from None
-    except (av.FFmpegError, ValueError, PermissionError, MemoryError):
+    except (av.FFmpegError, ValueError, PermissionError, MemoryError) as error:
         if not samples:
-            raise BadInput(f"'{field}' is not audio in a known format") from None
+            raise BadInput(_fault(error, field)) from None
     if not samples:
         raise BadInput(f"'{field}' holds no audio that can be decoded")
     audio = np.frombuffer(samples, dtype=np.int16).reshape(-1, channels).T.astype(np.float32, order="C")
@@ -106,8 +102,26 @@ def _decode(data: bytes, rate_hz: int, max_seconds: float, field: str, layout: s
     return audio
 
 
+def _fault(error: Exception, field: str) -> str:
+    if isinstance(error, MemoryError):
+        return f"'{field}' must not have more than {MAX_TRACKS} tracks, nor {MAX_TABLE_BYTES >> 19} MiB of tables"
+    return f"'{field}' is not audio in a known format"
+
+
 class _TooLong(Exception):
     """More audio than was asked for."""
+
+
+def _admit_tracks(data: bytes) -> None:
+    """Cap every single allocation of FFmpeg by the number of tracks; raises `MemoryError` for too many of them.
+
+    A few hundred bytes of MP4 can claim tables of gigabytes for each track (ISO 14496-12, `trak`); what is compressed
+    (QuickTime, `cmov`) may hold as many as are allowed.
+    """
+    tracks = MAX_TRACKS if b"cmov" in data else data.count(b"trak")
+    if tracks > MAX_TRACKS:
+        raise MemoryError
+    _limit_blocks(2 * MAX_TABLE_BYTES // max(2, tracks))
 
 
 def _opened(data: bytes) -> InputContainer:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError
 from gateway.tasks import Piece, Task, Usage
+
+
+@dataclass(frozen=True)
+class Access:
+    """What an engine needs beyond reading files, computing, and a folder for its temporary files.
+
+    `network`: connections to other processes and machines; `folders`: places to write to, made if they are not there;
+    `programs`: it starts other programs that need what they need, so the worker is not confined at all.
+    """
+
+    network: bool = False
+    folders: tuple[Path, ...] = ()
+    programs: bool = False
 
 
 class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
@@ -26,6 +40,11 @@ class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
         self.cache_bytes = 0
         # What answers, for operators; empty where the engine's name and its device say it.
         self.description = ""
+
+    @classmethod
+    def access(cls, spec: ModelSpec, files: Path) -> Access:
+        """What the row's engine needs; a sandboxed worker is left nothing else before the weights are opened."""
+        return Access()
 
     def watch(self, on_lost: Callable[[], None]) -> None:  # noqa: B027 - most engines end with their process
         """Call `on_lost`, from any thread, once the engine can answer nothing more: the worker ends then."""
@@ -63,7 +82,10 @@ class StreamEngine(Weighted):
 
     @abstractmethod
     def drop(self, id: int) -> Usage | None:
-        """Forget a stream whose caller has left; what it has cost, if that is known. Unknown ids are ignored."""
+        """Forget a stream whose caller has left, or that has ended in an error; what it has cost, if that is known.
+
+        Unknown ids are ignored.
+        """
 
 
 def engine_class(name: str) -> type[Engine] | type[StreamEngine]:

@@ -13,15 +13,15 @@ def refuse_outbound(specs: Sequence[ModelSpec]) -> None:
     """Raise `ConfigError` for a row whose `options.url` leads to another machine."""
     for spec in specs:
         url = spec.options.get("url")
-        if isinstance(url, str) and not _is_this_machine(urlsplit(url).hostname or ""):
+        if isinstance(url, str) and not is_this_machine(urlsplit(url).hostname or ""):
             raise ConfigError(
                 f"row {spec.name}: options.url: leads to another machine, which GATEWAY_OFFLINE forbids; "
                 "a server on this one is named by its loopback address"
             )
 
 
-def _is_this_machine(host: str) -> bool:
-    """No name but `localhost` counts: looking another one up would ask another machine."""
+def is_this_machine(host: str) -> bool:
+    """Whether `host` is this one. No name but `localhost` counts: looking another one up would ask another machine."""
     if host == "localhost":
         return True
     try:

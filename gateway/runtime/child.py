@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import socket
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from typing import Any
 import structlog
 
 from gateway import logs
-from gateway.config import ModelSpec
+from gateway.config import ModelSpec, SandboxMode
 from gateway.engines import automatic, device, preload
-from gateway.engines.base import Engine, StreamEngine, engine_class
+from gateway.engines.base import Access, Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
-from gateway.runtime import framing, messages
+from gateway.runtime import framing, messages, sandbox
 from gateway.runtime.loops import BatchLoop, StreamLoop
 from gateway.runtime.messages import Load, Loaded, LoadFailed, Stop
 from gateway.runtime.meter import Meter
@@ -37,6 +38,8 @@ class Birth:
     born_at: float
     log_format: logs.Format
     log_level: str
+    sandbox: SandboxMode = "off"
+    scratch: Path | None = None
 
 
 def main(pipe: socket.socket, birth: Birth) -> None:
@@ -61,16 +64,30 @@ class Pipe:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._frames = framing.FrameBuffer()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.sent_at = time.monotonic()
+
+    def first(self) -> Any:
+        """The first message, read without a thread."""
+        while self._arrived.empty():
+            self._take()
+        return self._arrived.get()
+
+    def watch(self) -> None:
+        """Begin to read, until the gateway is gone: then the process ends."""
         threading.Thread(target=self._read, name="pipe", daemon=True).start()
 
     def _read(self) -> None:
-        frames = framing.FrameBuffer()
-        while data := self._connection.recv(1 << 20):
-            for payload in frames.feed(data):
-                self._arrived.put(framing.for_worker(payload))
-        os._exit(0)
+        while True:
+            self._take()
+
+    def _take(self) -> None:
+        data = self._connection.recv(1 << 20)
+        if not data:
+            os._exit(0)
+        for payload in self._frames.feed(data):
+            self._arrived.put(framing.for_worker(payload))
 
     def receive(self, *, wait: bool) -> Any:
         """The next message; None if there is none and `wait` is false."""
@@ -98,11 +115,11 @@ class Child:
     def __init__(self, connection: socket.socket, birth: Birth) -> None:
         self._meter = Meter()
         self._pipe = Pipe(connection)
-        self._born_at = birth.born_at
+        self._birth = birth
 
     def serve(self) -> None:
         """Load, report, then answer until told to stop."""
-        message = self._pipe.receive(wait=True)
+        message = self._pipe.first()
         if not isinstance(message, Load):
             return
         try:
@@ -120,13 +137,14 @@ class Child:
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
-        seconds = {"process": max(0.0, time.time() - self._born_at)}
+        seconds = {"process": max(0.0, time.time() - self._birth.born_at)}
         started = time.monotonic()
         spec = ModelSpec.model_validate(message.spec)
         task = TASKS.get(spec.task, spec.shape)
         name = automatic.engine_name(spec)
         cls = engine_class(name)
         imported = time.monotonic()
+        confinement = self._confine(cls.access(spec, Path(message.files)))
         engine = cls(spec, task, Path(message.files))
         weights = time.monotonic()
         seconds |= {"import": imported - started, "weights": weights - imported}
@@ -135,7 +153,17 @@ class Child:
             seconds["canary"] = time.monotonic() - weights
         served_by = engine.description or f"{name} on {engine.device}"
         streams, taken = isinstance(engine, StreamEngine), self._meter.read()
-        return engine, task, Loaded(streams, engine.device, seconds, name, served_by, taken, engine.cache_bytes)
+        own = engine.cache_bytes
+        return engine, task, Loaded(streams, engine.device, seconds, name, served_by, taken, own, confinement)
+
+    def _confine(self, access: Access) -> dict[str, str]:
+        """Before the weights are opened, and before there is a second thread: Landlock confines one."""
+        if self._birth.scratch is not None:
+            os.environ["TMPDIR"] = tempfile.tempdir = str(self._birth.scratch)
+        confinement = sandbox.confine(self._birth.sandbox, access, self._birth.scratch)
+        log.info("sandbox", **confinement)
+        self._pipe.watch()
+        return confinement
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +12,21 @@ import structlog
 from gateway.engines.base import Engine, StreamEngine
 from gateway.errors import GatewayError, InferenceFailed
 from gateway.runtime import framing, messages
-from gateway.runtime.messages import Beat, Drop, Failure, Job, Pieces, Ping, Pong, Result, Results, Run, Spent, Stop
+from gateway.runtime.messages import (
+    Beat,
+    Drop,
+    Failure,
+    Job,
+    Pieces,
+    Ping,
+    Pong,
+    Ran,
+    Result,
+    Results,
+    Run,
+    Spent,
+    Stop,
+)
 from gateway.runtime.meter import Meter
 from gateway.tasks import TASKS, Answer, Origin, Piece, Task, TaskInput, Usage
 
@@ -48,6 +62,11 @@ def _failed(job_id: int, error: BaseException) -> Result:
     return Result(job_id, None, Failure.of(error))
 
 
+def _ran(jobs: Iterable[Job], began_at: float) -> list[Ran]:
+    """When those of the jobs ran that are traced."""
+    return [Ran(job.id, began_at, time.monotonic()) for job in jobs if job.traceparent]
+
+
 class BatchLoop:
     """Answers batch after batch; a batch that raises is run again one input at a time."""
 
@@ -67,6 +86,7 @@ class BatchLoop:
                 self._pipe.send(Pong())
 
     def _answer(self, jobs: list[Job]) -> None:
+        began_at = time.monotonic()
         with structlog.contextvars.bound_contextvars(request_id=",".join(job.request_id for job in jobs)):
             try:
                 results = self._outputs(jobs)
@@ -76,17 +96,18 @@ class BatchLoop:
                 else:
                     log.warning("batch failed, its inputs are run one by one", items=len(jobs), reason=repr(error))
                     self._answer_each(jobs)
-                    results = []
-        self._pipe.send(Results(results, idle=True))
+                    jobs, results = [], []
+        self._pipe.send(Results(results, idle=True, ran=_ran(jobs, began_at)))
 
     def _answer_each(self, jobs: list[Job]) -> None:
         for job in jobs:
+            began_at = time.monotonic()
             with structlog.contextvars.bound_contextvars(request_id=job.request_id):
                 try:
                     results = self._outputs([job])
                 except Exception as error:
                     results = [_failed(job.id, error)]
-            self._pipe.send(Results(results))
+            self._pipe.send(Results(results, ran=_ran([job], began_at)))
 
     def _outputs(self, jobs: list[Job]) -> list[Result]:
         outputs = self._engine.run([_parse(self._task, job) for job in jobs])
@@ -123,6 +144,8 @@ class StreamLoop:
         self._meter = meter
         self._inside: dict[int, Job] = {}
         self._collected: dict[int, _Collection] = {}
+        self._admitted_at: dict[int, float] = {}
+        self._counts: dict[int, Usage] = {}
 
     def run(self) -> None:
         """Answer until told to stop and nothing is inside."""
@@ -134,7 +157,7 @@ class StreamLoop:
                     case Run(jobs):
                         self._admit(jobs)
                     case Drop(id):
-                        self._leave(id)
+                        self._drop(id)
                     case Ping():
                         self._pipe.send(Pong())
                     case Stop():
@@ -145,7 +168,7 @@ class StreamLoop:
                 self._meter.report(self._pipe.send)
 
     def _admit(self, jobs: list[Job]) -> None:
-        failed = []
+        failed, began_at = [], time.monotonic()
         for job in jobs:
             try:
                 input = _parse(self._task, job)
@@ -154,22 +177,21 @@ class StreamLoop:
                 failed.append(_failed(job.id, error))
             else:
                 self._inside[job.id] = job
+                if job.traceparent:
+                    self._admitted_at[job.id] = began_at
                 if not job.stream:
                     self._collected[job.id] = _Collection(_form(self._task, job), input)
         if failed:
             self._pipe.send(Results(failed))
 
-    def _leave(self, job_id: int) -> None:
-        """The caller has left: what was made for it until now is counted all the same."""
-        usage = self._drop(job_id)
+    def _drop(self, job_id: int) -> None:
+        """There will be no answer: what was made for it until now is counted all the same."""
+        if job_id not in self._inside:
+            return
+        counted = self._forget(job_id)
+        usage = self._engine.drop(job_id) or counted
         if usage is not None:
             self._pipe.send(Spent(usage))
-
-    def _drop(self, job_id: int) -> Usage | None:
-        if self._inside.pop(job_id, None) is None:
-            return None
-        self._collected.pop(job_id, None)
-        return self._engine.drop(job_id)
 
     def _step(self) -> None:
         try:
@@ -190,13 +212,16 @@ class StreamLoop:
     def _deliver(self, pieces: Sequence[tuple[int, Piece | GatewayError]]) -> None:
         streamed: list[tuple[int, Piece]] = []
         finished: list[Result] = []
+        ran = [] if not self._admitted_at else self._ended(pieces)
         for job_id, piece in pieces:
             if job_id not in self._inside:
                 continue
             if isinstance(piece, GatewayError):
                 finished.append(_failed(job_id, piece))
-                self._forget(job_id)
+                self._drop(job_id)
                 continue
+            if piece.usage is not None:
+                self._counts[job_id] = piece.usage
             if job_id in self._collected:
                 self._collected[job_id].pieces.append(piece)
             else:
@@ -204,20 +229,31 @@ class StreamLoop:
             if piece.is_last:
                 finished += self._finish(job_id)
         if streamed:
-            self._pipe.send(Pieces(streamed))
+            self._pipe.send(Pieces(streamed, ran))
         if finished:
-            self._pipe.send(Results(finished))
+            self._pipe.send(Results(finished, ran=ran))
 
-    def _forget(self, job_id: int) -> None:
+    def _ended(self, pieces: Sequence[tuple[int, Piece | GatewayError]]) -> list[Ran]:
+        """When those traced jobs ran that end with these pieces."""
+        now = time.monotonic()
+        ended = [job_id for job_id, piece in pieces if isinstance(piece, GatewayError) or piece.is_last]
+        return [Ran(id, self._admitted_at.pop(id), now) for id in ended if id in self._admitted_at]
+
+    def _forget(self, job_id: int) -> Usage | None:
+        """What its pieces have told of its cost."""
         del self._inside[job_id]
         self._collected.pop(job_id, None)
+        self._admitted_at.pop(job_id, None)
+        return self._counts.pop(job_id, None)
 
     def _finish(self, job_id: int) -> list[Result]:
         collected = self._collected.get(job_id)
-        self._forget(job_id)
+        usage = self._forget(job_id)
         if collected is None:
             return []
         try:
             return [Result(job_id, collected.answer())]
         except Exception as error:
+            if usage is not None:
+                self._pipe.send(Spent(usage))
             return [_failed(job_id, error)]

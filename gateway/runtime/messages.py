@@ -26,7 +26,7 @@ class Job(msgspec.Struct, array_like=True):
     """One request inside a worker; `input` is its packed task input.
 
     `shape` is the task's form that the request has and its answer gets, None for the row's own; `account` and
-    `model` are those of its `Origin`.
+    `model` are those of its `Origin`, and so is `traceparent`: with one, the worker tells when it ran.
     """
 
     id: int
@@ -36,6 +36,7 @@ class Job(msgspec.Struct, array_like=True):
     shape: str | None = None
     account: str = ""
     model: str = ""
+    traceparent: str = ""
 
 
 class Run(Message):
@@ -71,7 +72,7 @@ class Loaded(Message):
     """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes.
 
     `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers; beyond
-    `taken` it may grow by `cache_bytes` by design.
+    `taken` it may grow by `cache_bytes` by design. `sandbox` says what the process may do, by name.
     """
 
     streams: bool
@@ -81,6 +82,7 @@ class Loaded(Message):
     served_by: str = ""
     taken: Taken = Taken()
     cache_bytes: int = 0
+    sandbox: dict[str, str] = {}
 
 
 class Failure(msgspec.Struct, array_like=True):
@@ -119,21 +121,31 @@ class Result(msgspec.Struct, array_like=True):
     failure: Failure | None = None
 
 
+class Ran(msgspec.Struct, array_like=True, frozen=True):
+    """When a traced job was worked on, in seconds of `time.monotonic`, which the processes of a machine share."""
+
+    id: int
+    began_at: float
+    ended_at: float
+
+
 class Results(Message):
-    """Worker → gateway: finished jobs. `idle` says that the batch is over."""
+    """Worker → gateway: finished jobs, and when those of them ran that are traced. `idle`: the batch is over."""
 
     results: list[Result]
     idle: bool = False
+    ran: list[Ran] = []
 
 
 class Pieces(Message):
-    """Worker → gateway: what one step gave, as (id, piece)."""
+    """Worker → gateway: what one step gave, as (id, piece), and when traced jobs that it finished ran."""
 
     pieces: list[tuple[int, Piece]]
+    ran: list[Ran] = []
 
 
 class Spent(Message):
-    """Worker → gateway: what a dropped request had cost."""
+    """Worker → gateway: what a request had cost that has no answer, since its caller left or it failed."""
 
     usage: Usage
 

@@ -188,7 +188,7 @@ class Model:
             values = await packed(input, extent)
             loop = asyncio.get_running_loop()
             shape, id = task.shape if task is not None else None, Request.next_id()
-            job = Job(id, origin.request_id, stream, values, shape, origin.account, origin.model)
+            job = Job(id, origin.request_id, stream, values, shape, origin.account, origin.model, origin.traceparent)
             session = f"{origin.account} {origin.affinity}" if origin.affinity else ""
             request = Request(job, extent, loop.time() + self.spec.timeout_s, session, timing)
             if self._closed is not None and self._ended:

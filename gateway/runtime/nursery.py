@@ -15,8 +15,10 @@ from pathlib import Path
 import structlog
 
 from gateway import logs
+from gateway.config import SandboxMode
 from gateway.engines import preload
 from gateway.runtime import child
+from gateway.runtime.scratch import Scratch
 
 PREFORK = "gateway.engines.prefork"
 PROBE_S = 120.0
@@ -28,9 +30,19 @@ log = structlog.get_logger("gateway.worker")
 class Nursery:
     """Makes processes, not yet started; the first one that is started waits for the fork server."""
 
-    def __init__(self, engines: Sequence[str], log_format: logs.Format = "text", log_level: str = "info") -> None:
+    def __init__(
+        self,
+        engines: Sequence[str],
+        log_format: logs.Format = "text",
+        log_level: str = "info",
+        sandbox: SandboxMode = "off",
+        scratch: Path | None = None,
+    ) -> None:
+        """`scratch` is where sandboxed workers get folders for their temporary files."""
         self.log_format = log_format
         self.log_level = log_level
+        self._sandbox = sandbox
+        self._scratch = scratch
         self._modules = ",".join(dict.fromkeys(module for name in engines for module in _modules(name)))
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: BaseContext = multiprocessing.get_context(method)
@@ -45,9 +57,21 @@ class Nursery:
 
             await asyncio.to_thread(forkserver.ensure_running)
 
-    def process(self, pipe: socket.socket, name: str) -> multiprocessing.process.BaseProcess:
-        """A process, not yet started, that will serve `pipe`."""
-        birth = child.Birth(name, time.time(), self.log_format, self.log_level)
+    def scratch(self) -> Scratch | None:
+        """A folder for one worker's temporary files; None without a sandbox, and where none can be made."""
+        if self._sandbox == "off" or self._scratch is None:
+            return None
+        try:
+            return Scratch(self._scratch)
+        except OSError as error:
+            log.warning("workers have no folder for temporary files", reason=error.strerror)
+            return None
+
+    def process(
+        self, pipe: socket.socket, name: str, scratch: Path | None = None
+    ) -> multiprocessing.process.BaseProcess:
+        """A process, not yet started, that will serve `pipe`, with that folder for temporary files."""
+        birth = child.Birth(name, time.time(), self.log_format, self.log_level, self._sandbox, scratch)
         process: multiprocessing.process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=child.main, args=(pipe, birth), name=f"gateway:{name}", daemon=True
         )

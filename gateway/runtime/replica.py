@@ -13,7 +13,7 @@ import structlog
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, InferenceFailed, RequestTimeout, WorkerLost
 from gateway.runtime import framing, messages
-from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Results, Run, Spent, Taken
+from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Ran, Results, Run, Spent, Taken
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.nursery import Nursery
 from gateway.runtime.queue import BatchQueue, Budget
@@ -182,8 +182,10 @@ class Replica:
         return [r for r in self.inside.values() if not (r.alone or r.started or r.is_over or r.deadline <= now)]
 
     def fail_inside(self, error: GatewayError) -> None:
-        """Nothing that is inside will be answered."""
+        """Nothing that is inside will be answered; what was made of it counts all the same."""
         for request in self.inside.values():
+            if request.spent is not None:
+                self._metrics.count_tokens(self.spec.name, request.spent)
             request.fail(error)
         self.inside.clear()
         self._note_inside()
@@ -193,6 +195,8 @@ class Replica:
             self.idle_since = time.monotonic()
 
     def _receive(self, message: FromWorker) -> None:
+        if isinstance(message, Results | Pieces):
+            self._note_work(message.ran)
         if isinstance(message, Results):
             for result in message.results:
                 self._meter(result.answer)
@@ -220,6 +224,11 @@ class Replica:
         elif isinstance(message, Grown):
             self.usage = message.taken
             self._wake()
+
+    def _note_work(self, ran: list[Ran]) -> None:
+        for job in ran:
+            if (request := self.inside.get(job.id)) is not None:
+                request.timing.work(job.began_at, job.ended_at, self.worker.pid or 0)
 
     def _meter(self, source: Answer | Piece | Spent | None) -> None:
         """Tokens count, whether or not their caller is still there."""

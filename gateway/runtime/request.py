@@ -10,7 +10,7 @@ from collections import deque
 from gateway.errors import GatewayError, RequestTimeout
 from gateway.runtime.messages import Job
 from gateway.runtime.timing import Timing
-from gateway.tasks import Answer, Extent, Piece
+from gateway.tasks import Answer, Extent, Piece, Usage
 
 _ids = itertools.count(1)
 
@@ -30,6 +30,7 @@ class Request:
         "pieces",
         "session",
         "size_bytes",
+        "spent",
         "started",
         "timing",
     )
@@ -39,7 +40,7 @@ class Request:
     ) -> None:
         """`deadline` is in the event loop's time, in seconds, and so is `accepted_at`; `timing` is kept up to date.
 
-        Requests of one `session` wish to be answered by one replica.
+        Requests of one `session` wish to be answered by one replica. `spent` is what its pieces have cost so far.
         """
         self.session = session
         self.accepted_at = asyncio.get_running_loop().time()
@@ -51,6 +52,7 @@ class Request:
         self.size_bytes = len(memoryview(job.input))
         self.alone = False
         self.started = False
+        self.spent: Usage | None = None
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.pieces: deque[Piece] = deque()
         self.news = asyncio.Event() if job.stream else None
@@ -69,6 +71,7 @@ class Request:
         """Hand over the answer; a caller who takes pieces gets it as the only one."""
         if not self.answer.done():
             self.timing.end()
+            self.timing.usage = answer.usage
             if self.news is not None:
                 extra = {"media_type": answer.media_type}
                 self.add(Piece(data=answer.body, finish_reason="stop", usage=answer.usage, extra=extra))
@@ -92,6 +95,10 @@ class Request:
         """Hand over a piece; while the caller is slow, text pieces grow together instead of piling up."""
         if not self.started:
             self.started, self.timing.first_at = True, time.monotonic()
+        if piece.is_last:
+            self.timing.end()
+            self.timing.usage = piece.usage
+        self.spent = piece.usage or self.spent
         last = self.pieces[-1] if self.pieces else None
         if last is None or not last.absorb(piece):
             self.pieces.append(piece)

@@ -24,6 +24,7 @@ def describe(spec: ModelSpec, state: str, keepers: Keepers) -> dict[str, object]
         "device": loaded[0].device if loaded else None,
         "engine": loaded[0].engine if loaded else None,
         "served_by": loaded[0].served_by if loaded else None,
+        "sandbox": loaded[0].sandbox if loaded else None,
         "memory": {"reserved": _total(one.held for one in held), "used": _total(one.used for one in held)},
         "running": keepers.inside_count,
     }

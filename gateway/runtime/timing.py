@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import time
 
+from gateway.tasks import Usage
+
 
 class Timing:
     """Moments of one request, in seconds of `time.monotonic`; 0 is a moment that has not come.
 
     A request that runs again, because its worker was lost, is taken anew: the time lost counts as waiting.
+    `worked_from` and `worked_until` are told by the worker with that process id, of traced requests alone; `usage`
+    are the tokens of the answer, once it is there.
     """
 
-    __slots__ = ("batch_items", "ended_at", "first_at", "load_s", "queued_at", "taken_at")
+    __slots__ = (
+        "batch_items",
+        "ended_at",
+        "first_at",
+        "load_ended_at",
+        "load_s",
+        "queued_at",
+        "taken_at",
+        "usage",
+        "worked_from",
+        "worked_until",
+        "worker",
+    )
 
     def __init__(self) -> None:
-        self.queued_at = self.taken_at = self.first_at = self.ended_at = self.load_s = 0.0
-        self.batch_items = 0
+        self.queued_at = self.taken_at = self.first_at = self.ended_at = self.load_s = self.load_ended_at = 0.0
+        self.worked_from = self.worked_until = 0.0
+        self.batch_items = self.worker = 0
+        self.usage: Usage | None = None
 
     def queue(self) -> None:
         """A model accepted the request."""
@@ -28,6 +46,11 @@ class Timing:
         """
         self.taken_at, self.batch_items = now, batch_items
         self.load_s = max(0.0, load_ended_at - max(load_began_at, self.queued_at))
+        self.load_ended_at = load_ended_at
+
+    def work(self, began_at: float, ended_at: float, worker: int) -> None:
+        """The worker tells when it worked on the request."""
+        self.worked_from, self.worked_until, self.worker = began_at, ended_at, worker
 
     def end(self) -> None:
         """The answer is there, or the failure."""

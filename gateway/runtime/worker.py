@@ -19,6 +19,7 @@ from gateway.errors import ModelUnavailable
 from gateway.runtime import framing, messages
 from gateway.runtime.messages import FromWorker, Load, Loaded, LoadFailed, Ping, Pong, Stop
 from gateway.runtime.nursery import Nursery
+from gateway.runtime.scratch import Scratch
 
 # Frames larger than this are packed in a thread.
 OFF_LOOP_BYTES = 1 << 16
@@ -47,6 +48,7 @@ class Worker(asyncio.Protocol):
         self._frames = framing.FrameBuffer()
         self._transport: asyncio.Transport | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
+        self._scratch: Scratch | None = None
         self._spawning: asyncio.Task[None] | None = None
         self._report: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self._end_seen = asyncio.Event()
@@ -109,7 +111,9 @@ class Worker(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = nursery.process(theirs, self.spec.name)
+                self._scratch = await asyncio.to_thread(nursery.scratch)
+                folder = self._scratch.path if self._scratch is not None else None
+                self._process = nursery.process(theirs, self.spec.name, folder)
                 await asyncio.to_thread(self._process.start)
                 await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
             except BaseException:
@@ -145,6 +149,9 @@ class Worker(asyncio.Protocol):
                 await asyncio.to_thread(process.join, grace_s)
             await asyncio.to_thread(_end, process)
         self._process = None
+        if self._scratch is not None:
+            await asyncio.to_thread(self._scratch.remove)
+            self._scratch = None
         self._bury()
         if self._transport is not None:
             self._transport.abort()

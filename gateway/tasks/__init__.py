@@ -27,6 +27,7 @@ from gateway.tasks import (
     turn_detection,
 )
 from gateway.tasks.base import Answer, Extent, Origin, Registry, Task, TaskInput, UnknownTask
+from gateway.tasks.cost import Cost
 from gateway.tasks.pieces import Piece, Usage
 
 TASKS = Registry(
@@ -36,6 +37,7 @@ TASKS = Registry(
         text_embeddings.TASK,
         embedding_forms.BGE_M3,
         embedding_forms.EMBEDDING_GEMMA,
+        embedding_forms.PLAMO,
         embedding_forms.QWEN3,
         openai_embeddings.TASK,
         text_generation.TASK,
@@ -72,4 +74,16 @@ TASKS = Registry(
     ]
 )
 
-__all__ = ["TASKS", "Answer", "Extent", "Origin", "Piece", "Registry", "Task", "TaskInput", "UnknownTask", "Usage"]
+__all__ = [
+    "TASKS",
+    "Answer",
+    "Cost",
+    "Extent",
+    "Origin",
+    "Piece",
+    "Registry",
+    "Task",
+    "TaskInput",
+    "UnknownTask",
+    "Usage",
+]

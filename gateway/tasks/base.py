@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost
 from gateway.tasks.form import to_values
 from gateway.tasks.pieces import Piece, Usage
 from gateway.tasks.validation import to_error
 
 JSON = "application/json"
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,14 @@ class Origin:
 
     `account` separates callers who must not learn of each other, such as in a cache of prompts. `affinity` is the
     caller's name for a conversation whose requests gain from meeting the same replica; no worker is told of it.
+    `traceparent` names the span that waits for the answer (W3C Trace Context); empty if nobody traces the request.
     """
 
     request_id: str = ""
     account: str = ""
     model: str = ""
     affinity: str = ""
+    traceparent: str = ""
 
 
 class TaskInput(BaseModel):
@@ -64,6 +66,11 @@ class TaskInput(BaseModel):
     def extent(self) -> Extent:
         """How much work this is, for batching: rows and the longest row, in tokens, seconds or pixels, roughly."""
         return Extent(1, 1)
+
+    def cost(self) -> Cost:
+        """What answering takes at most, estimated without decoding anything; by default the tokens of all rows."""
+        extent = self.extent()
+        return {"tokens": extent.rows * extent.length}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,8 @@ class Task:
     are also asked in, by the key that only their requests have. With `takes_query`, what a body does not say is taken
     from the query parameters: a raw body says nothing else. `is_live` says that the form is spoken over WebSocket
     alone, `streams_media` that its media is sent while it is being made; the first piece of it says in `extra` which
-    `media_type` it has.
+    `media_type` it has. `addresses` are where the address of a picture may stand in place of a data URI, as JSON
+    pointers; `*` in one is every item of a list, or the value itself if that is no list.
     """
 
     name: str
@@ -126,6 +134,7 @@ class Task:
     takes_query: bool = False
     is_live: bool = False
     streams_media: bool = False
+    addresses: tuple[str, ...] = ()
     variants: Mapping[str, Task] = field(default_factory=dict)
 
     def form_of(self, data: Any) -> Task:

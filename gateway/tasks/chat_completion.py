@@ -22,7 +22,7 @@ from gateway.tasks.chat_options import (
     as_tool_choice,
     thinking,
 )
-from gateway.tasks.conversation import Messages, need_prompt_or_messages
+from gateway.tasks.conversation import ADDRESSES, Messages, need_prompt_or_messages
 from gateway.tasks.generation import Generation, gather
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.native import Penalty
@@ -155,4 +155,5 @@ CHAT = Task(
     canary={"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "temperature": 0},
     shape="chat-completion",
     collect=collect,
+    addresses=ADDRESSES,
 )

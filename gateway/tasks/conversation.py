@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from gateway.tasks.validation import Text, schema_error
 
 MAX_MESSAGES = 10_000
+# Where the pictures of a request stand; `Task.addresses` says how to read it.
+ADDRESSES = ("/messages/*/content/*/image_url", "/messages/*/content/*/image_url/url")
 
 
 class Location(BaseModel):

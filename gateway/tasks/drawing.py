@@ -9,13 +9,17 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from gateway.tasks.base import Extent, TaskInput
-from gateway.tasks.image import length
+from gateway.tasks.cost import Cost
+from gateway.tasks.image import length, pixels
+from gateway.tasks.image_header import measure
 from gateway.tasks.pieces import Piece
 from gateway.tasks.validation import Integer, Number, Text
 
 # Encoders read a few hundred tokens at most; what is longer costs time and changes nothing.
 MAX_PROMPT = 10_000
 LARGEST_SEED = (1 << 64) - 1
+# What a side in pixels and the steps are taken for where they are the model's own choice.
+ASSUMED_SIDE, ASSUMED_STEPS = 1024, 28
 
 Prompt = Annotated[Text, Field(min_length=1, max_length=MAX_PROMPT)]
 Guidance = Annotated[Number, Field(ge=0, le=100)]
@@ -59,6 +63,15 @@ class DrawingInput(TaskInput):
         drawing = self.drawing()
         images = (drawing.image, drawing.mask, *drawing.references.values())
         return Extent(1, 1 + sum(length(image) for image in images if image is not None))
+
+    def cost(self) -> Cost:
+        """The pixels of the picture and of those it is drawn after, once for each step."""
+        drawing = self.drawing()
+        own = measure(drawing.image) if drawing.image is not None else None
+        width, height = own or (ASSUMED_SIDE, ASSUMED_SIDE)
+        drawn = (drawing.width or width) * (drawing.height or height)
+        looked_at = sum(pixels(image) for image in drawing.references.values())
+        return {"pixel_steps": (drawn + looked_at) * (drawing.steps or ASSUMED_STEPS)}
 
 
 def given(input: BaseModel) -> frozenset[str]:

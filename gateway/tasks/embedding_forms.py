@@ -1,4 +1,4 @@
-"""Text embeddings in the forms of bge-m3, EmbeddingGemma and Qwen3-Embedding (docs/tasks/text.md)."""
+"""Text embeddings in the forms of bge-m3, EmbeddingGemma, PLaMo and Qwen3-Embedding (docs/tasks/text.md)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class BgeM3Input(EmbeddingsInput):
         )
 
 
-class EmbeddingGemmaInput(EmbeddingsInput):
+class TextsInput(EmbeddingsInput):
     """One text or a list of them."""
 
     text: Texts
@@ -122,5 +122,6 @@ BGE_M3 = task(
     Ranking | ContextsOutput | TextEmbeddingsOutput,
     *("response", "shape", "data", "pooling"),
 )
-EMBEDDING_GEMMA = task("embeddinggemma", EmbeddingGemmaInput, VectorsOutput, "shape", "data")
+EMBEDDING_GEMMA = task("embeddinggemma", TextsInput, VectorsOutput, "shape", "data")
+PLAMO = task("plamo-embedding", TextsInput, VectorsOutput, "data", "shape")
 QWEN3 = task("qwen3-embedding", Qwen3Input, VectorsOutput, "data", "shape")

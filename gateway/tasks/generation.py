@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gateway.tasks.base import CHARACTERS_PER_TOKEN, Extent, TaskInput
+from gateway.tasks.base import Extent, TaskInput
 from gateway.tasks.conversation import Message
+from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost
 from gateway.tasks.output_format import FREE, OutputFormat
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
 from gateway.tasks.tools import Tool, ToolChoice
 
 # What a picture or an answer without a bound is taken for before anything is known of it.
-ASSUMED_PICTURE_TOKENS, ASSUMED_OUTPUT_TOKENS = 1024, 256
+ASSUMED_PICTURE_TOKENS, ASSUMED_OUTPUT_TOKENS, UNBOUNDED_OUTPUT_TOKENS = 1024, 256, 8192
 NO_TOOLS = ToolChoice("none")
 
 
@@ -83,6 +84,13 @@ class GenerationInput(TaskInput):
     def extent(self) -> Extent:
         """A row of prompt, pictures and output for each choice."""
         return self.generation().extent()
+
+    def cost(self) -> Cost:
+        """The same, but an answer without a bound counts as a long one: it may fill the context window."""
+        asked = self.generation()
+        extent = asked.extent()
+        unbounded = 0 if asked.output_tokens else UNBOUNDED_OUTPUT_TOKENS - ASSUMED_OUTPUT_TOKENS
+        return {"tokens": extent.rows * (extent.length + unbounded)}
 
 
 @dataclass(slots=True)

@@ -8,14 +8,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from gateway.tasks.base import Extent, TaskInput
+from gateway.tasks.cost import Cost
 from gateway.tasks.image_header import Size, measure
 from gateway.tasks.validation import Base64, bytes_of_base64, bytes_of_numbers, schema_error
 
 MAX_PIXELS = 64_000_000
 # Models enlarge the shorter side to a fixed length: of a line of pixels that would make gigabytes.
 MAX_ASPECT = 50
+# In one request.
+MAX_PICTURES = 16
 UNKNOWN = "not a PNG, JPEG, WebP, GIF or BMP image"
 _UNIT = 1024
+# Where a request with one picture has it.
+ADDRESSES = ("/image",)
 
 
 def size_fault(size: Size, max_pixels: int = MAX_PIXELS) -> str | None:
@@ -61,6 +66,12 @@ def length(data: bytes) -> int:
     return 1 + max(width * height, len(data)) // _UNIT
 
 
+def pixels(data: bytes) -> int:
+    """How many pixels the file declares."""
+    width, height = measure(data) or (0, 0)
+    return width * height
+
+
 # Raw bytes, an array of bytes, or base64; the file's header has been looked at, nothing has been decoded.
 Image = Annotated[
     bytes,
@@ -86,3 +97,7 @@ class ImageInput(TaskInput):
     def extent(self) -> Extent:
         """One row; the length is in thousands of pixels."""
         return Extent(1, length(self.image))
+
+    def cost(self) -> Cost:
+        """The pixels to decode."""
+        return {"pixels": pixels(self.image)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import RootModel
 
 from gateway.tasks.base import Task
-from gateway.tasks.image import ImageInput
+from gateway.tasks.image import ADDRESSES, ImageInput
 from gateway.tasks.media import picture
 from gateway.tasks.text_classification import Label
 
@@ -27,5 +27,6 @@ TASK = Task(
     output=ImageClassificationOutput,
     canary={"image": picture()},
     media_field="image",
+    addresses=ADDRESSES,
     render=lambda output: output.root,
 )

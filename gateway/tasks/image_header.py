@@ -28,6 +28,13 @@ def measure(data: bytes) -> Size | None:
     return None
 
 
+def media_type(data: bytes) -> str | None:
+    """The media type of a file whose size `measure` can tell; None for anything else."""
+    if measure(data) is None:
+        return None
+    return next(kind for magic, kind in _MEDIA_TYPES.items() if data.startswith(magic))
+
+
 def _png(data: bytes) -> Size | None:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     return (width, height) if kind == b"IHDR" else None
@@ -90,3 +97,10 @@ _READERS: tuple[tuple[bytes, Callable[[bytes], Size | None]], ...] = (
     (b"BM", _bmp),
     (b"RIFF", _webp),
 )
+_MEDIA_TYPES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"RIFF": "image/webp",
+}

@@ -9,9 +9,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.base import Task
+from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
 from gateway.tasks.conversation import need_prompt_or_messages
 from gateway.tasks.generation import Generation, first
-from gateway.tasks.image import Image
+from gateway.tasks.image import ADDRESSES, Image
 from gateway.tasks.media import picture
 from gateway.tasks.native import SampledInput
 from gateway.tasks.pieces import Piece, Usage
@@ -70,6 +71,7 @@ TASK = Task(
     media_field="image",
     render=lambda output: {"description": output.description},
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )
 WITH_TEXT = Task(
     name="image-text-to-text",
@@ -79,4 +81,5 @@ WITH_TEXT = Task(
     canary={"image": picture(), "prompt": "Hi", "max_tokens": 1},
     render=lambda output: {"description": output.description},
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from gateway.tasks.base import Task
 from gateway.tasks.generation import Generation, first
-from gateway.tasks.image import Base64Image
+from gateway.tasks.image import ADDRESSES, Base64Image
 from gateway.tasks.media import picture
 from gateway.tasks.native import NativeInput
 from gateway.tasks.pieces import Piece, Usage
@@ -128,4 +128,5 @@ MOONDREAM = Task(
     shape="moondream",
     render=_render,
     collect=collect,
+    addresses=ADDRESSES,
 )

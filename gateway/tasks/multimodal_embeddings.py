@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.image import Base64Image, length
+from gateway.tasks.cost import Cost, tokens_of
+from gateway.tasks.image import ADDRESSES, Base64Image, length, pixels
 from gateway.tasks.media import picture
 from gateway.tasks.text_embeddings import Vectors
 from gateway.tasks.texts import MAX_TEXTS
@@ -32,9 +33,13 @@ class MultimodalEmbeddingsInput(TaskInput):
 
     def extent(self) -> Extent:
         """A row for the image and one per text; thousands of pixels or tokens, whichever are more."""
-        pixels = 0 if self.image is None else length(self.image)
+        picture = 0 if self.image is None else length(self.image)
         texts = Extent.of_text(max(map(len, self.text or [""])), len(self.text or ()))
-        return Extent(texts.rows + (self.image is not None), max(pixels, texts.length))
+        return Extent(texts.rows + (self.image is not None), max(picture, texts.length))
+
+    def cost(self) -> Cost:
+        """The tokens of all texts, and the pixels to decode."""
+        return {"tokens": tokens_of(self.text or ()), "pixels": 0 if self.image is None else pixels(self.image)}
 
 
 class MultimodalEmbeddingsOutput(BaseModel):
@@ -53,4 +58,5 @@ TASK = Task(
     output=MultimodalEmbeddingsOutput,
     canary={"image": base64.b64encode(picture()).decode(), "text": ["a fine day"]},
     render=lambda output: {"data": output.data, "shape": output.shape},
+    addresses=ADDRESSES,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, RootModel
 
 from gateway.tasks.base import Task
-from gateway.tasks.image import ImageInput
+from gateway.tasks.image import ADDRESSES, ImageInput
 from gateway.tasks.media import picture
 from gateway.tasks.text_classification import Label
 
@@ -40,5 +40,6 @@ TASK = Task(
     output=ObjectDetectionOutput,
     canary={"image": picture()},
     media_field="image",
+    addresses=ADDRESSES,
     render=lambda output: output.root,
 )

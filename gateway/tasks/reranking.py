@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.tasks.base import CHARACTERS_PER_TOKEN, Extent, Task, TaskInput
+from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost, tokens_of
 from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Integer, Text
 
@@ -37,6 +38,11 @@ class RerankingInput(TaskInput):
         """A row per context, each with the query in front."""
         longest = max(len(context.text) for context in self.contexts)
         return Extent(len(self.contexts), 4 + (len(self.query) + longest) // CHARACTERS_PER_TOKEN)
+
+    def cost(self) -> Cost:
+        """The tokens of all contexts, each with the query in front."""
+        query = tokens_of([self.query])
+        return {"tokens": query * len(self.contexts) + tokens_of(context.text for context in self.contexts)}
 
 
 class Ranked(BaseModel):

@@ -11,6 +11,8 @@ from gateway.tasks.conversation import MAX_MESSAGES, Content, ContentPart, Messa
 from gateway.tasks.validation import Text, schema_error
 
 _KINDS = ("message", "function_call", "function_call_output", "reasoning")
+# Where the pictures of a request stand; `Task.addresses` says how to read it.
+ADDRESSES = tuple(f"/input/*/{field}/*/image_url{end}" for field in ("content", "output") for end in ("", "/url"))
 _PARTS = ("text", "input_text", "output_text", "refusal", "input_image", "image_url")
 
 

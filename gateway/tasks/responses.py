@@ -17,7 +17,7 @@ from gateway.tasks.generation import Generation, GenerationInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.response_answer import Assembly
-from gateway.tasks.response_items import Conversation, Items
+from gateway.tasks.response_items import ADDRESSES, Conversation, Items
 from gateway.tasks.response_objects import ResponseObject
 from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
@@ -157,5 +157,6 @@ RESPONSES = Task(
     canary={"input": "Hi", "max_output_tokens": 1, "temperature": 0},
     shape="responses",
     collect=collect,
+    addresses=ADDRESSES,
 )
 GPT_OSS = replace(CHAT, shape="gpt-oss", variants={"input": RESPONSES})

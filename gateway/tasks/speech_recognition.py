@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
 from gateway.config import MIB
+from gateway.tasks.audio_header import seconds
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import Cost
 from gateway.tasks.media import vowels
 from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo, Word, to_vtt
 from gateway.tasks.validation import Base64, Boolean, ByteArray, Integer, Number, Text
@@ -24,6 +27,10 @@ class SpeechInput(TaskInput):
     def extent(self) -> Extent:
         """One row; the length is in encoded bytes, all that is known before decoding."""
         return Extent(1, len(self.audio))
+
+    def cost(self) -> Cost:
+        """The audio's length by its header."""
+        return {"audio_seconds": math.ceil(seconds(self.file()))}
 
     @property
     def is_by_channel(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import Cost, tokens_of
 from gateway.tasks.pieces import Usage
 from gateway.tasks.texts import Texts
 
@@ -76,6 +77,11 @@ class EmbeddingsInput(TaskInput):
         """A row per text."""
         characters = [len(passages.prompt or "") + len(text) for passages in self.passages() for text in passages.texts]
         return Extent.of_text(max(characters), len(characters))
+
+    def cost(self) -> Cost:
+        """The tokens of all texts, each with its prompt."""
+        kinds = [(len(passages.texts), passages.prompt or "", passages.texts) for passages in self.passages()]
+        return {"tokens": sum(count * len(prompt) // 4 + tokens_of(texts) for count, prompt, texts in kinds)}
 
 
 class TextEmbeddingsInput(EmbeddingsInput):

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
 from gateway.tasks.base import Task
+from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
 from gateway.tasks.conversation import need_prompt_or_messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
-from gateway.tasks.image import Image
+from gateway.tasks.image import ADDRESSES, Image
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.native import SampledInput
 from gateway.tasks.output_format import ResponseFormat, output_format
@@ -131,4 +132,5 @@ TASK = Task(
     canary={"prompt": "Hi", "max_tokens": 1, "temperature": 0},
     render=_render,
     collect=collect,
+    addresses=(*ADDRESSES, *IN_MESSAGES),
 )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from gateway.tasks.base import Answer, Extent, Task, TaskInput
+from gateway.tasks.cost import Cost
 from gateway.tasks.pieces import Piece
 from gateway.tasks.schema import raw_media
 from gateway.tasks.validation import Integer, Text
@@ -61,6 +62,10 @@ class MelottsInput(TaskInput):
         """One row; length in characters."""
         return Extent(1, len(self.prompt))
 
+    def cost(self) -> Cost:
+        """The characters to say."""
+        return {"characters": len(self.prompt)}
+
     def utterance(self) -> Utterance:
         """The request in the engine's terms."""
         return Utterance(text=self.prompt, language=self.lang, is_whole=True)
@@ -81,6 +86,10 @@ class AuraInput(TaskInput):
     def extent(self) -> Extent:
         """One row; length in characters."""
         return Extent(1, len(self.text))
+
+    def cost(self) -> Cost:
+        """The characters to say."""
+        return {"characters": len(self.text)}
 
     def utterance(self) -> Utterance:
         """The request in the engine's terms."""

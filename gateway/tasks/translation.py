@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, BaseModel, Field
 
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import Cost, tokens_of
 from gateway.tasks.languages import INDIC, M2M100, find_code
 from gateway.tasks.pieces import Usage
 from gateway.tasks.texts import ListOfTexts, one_or_many
@@ -114,6 +115,10 @@ class IndicInput(TaskInput):
     def extent(self) -> Extent:
         """A row for each text."""
         return Extent.of_text(max(map(len, self.text)), len(self.text))
+
+    def cost(self) -> Cost:
+        """The tokens of all texts."""
+        return {"tokens": tokens_of(self.text)}
 
     def passages(self) -> list[str]:
         """All texts."""

@@ -8,9 +8,11 @@ from pydantic import BaseModel
 
 from gateway.tasks import media
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.cost import Cost
 from gateway.tasks.speech_audio import AudioObjectOrBase64
 
 RATE_HZ = 16_000
+WINDOW_S = 16
 _SAMPLE_BYTES = {"uint8": 2, "float32": 4, "float64": 8}
 
 
@@ -25,7 +27,11 @@ class TurnInput(TaskInput):
 
     def extent(self) -> Extent:
         """One row; every input is padded to sixteen seconds, of which an encoder makes 50 frames each."""
-        return Extent(1, 16 * 50)
+        return Extent(1, WINDOW_S * 50)
+
+    def cost(self) -> Cost:
+        """All that is listened to."""
+        return {"audio_seconds": WINDOW_S}
 
     def tail(self, seconds: float) -> bytes:
         """The end of raw samples; it alone says whether the speaker is done."""

@@ -9,6 +9,10 @@ class WeightsMissing(ModelUnavailable):
     """The model's files are not on this machine."""
 
 
+class WeightsDamaged(ModelUnavailable):
+    """A file is not what was pulled; the text names it."""
+
+
 class WeightsRefused(ModelUnavailable):
     """A file could run code or is not the file that models.lock pins; the text names it."""
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from gateway.weights.errors import PullFailed, WeightsRefused
 from gateway.weights.source import Fetched, Job, select
 
+# What pip says below the traceback of an error that it did not expect, or that Python says of pip.
+_TELLING = ("No module named pip", "No space left on device", "Disk quota exceeded")
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 RESUME_TRIES = 10
 
@@ -109,12 +111,12 @@ def _follow(lines: Iterable[str], job: Job) -> list[str]:
                     arrived = 0
                 job.progress.advance(int(match[1]) - arrived)
                 arrived = int(match[1])
-            elif line.startswith("ERROR:") or "No module named pip" in line:
-                errors.append(line.removeprefix("ERROR:").strip())
+            elif line.startswith("ERROR:") or any(text in line for text in _TELLING):
+                errors.append(line.removeprefix("ERROR:").removesuffix("Exception:\n").strip())
     finally:
         if arrived is not None:
             job.progress.end()
-    return errors
+    return [error for error in errors if error]
 
 
 def _kept(folder: Path) -> Path | None:

@@ -5,6 +5,7 @@ HOME/weights/snapshots/NAME/     one whole snapshot, in the layout of its source
 HOME/weights/work/NAME/files/    a snapshot in the making; becomes the above by one rename
 HOME/weights/work/NAME/partial/  transfers that broke off
 HOME/weights/converted/NAME/     forms of it that an engine made for faster loading
+HOME/weights/digests/NAME.json   the sums of its files, and when they were read
 HOME/weights/locks/NAME.lock     held while NAME is pulled or removed
 """
 
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from gateway.config import ModelSpec
 from gateway.weights.content import discard, size_below
+from gateway.weights.digests import Digests
 from gateway.weights.lock import FILE_NAME, Lock, Snapshot
 from gateway.weights.overlay import origin
 from gateway.weights.progress import Progress
@@ -46,6 +48,7 @@ class Shelf:
     def __init__(self, home: Path) -> None:
         self.index = home / FILE_NAME
         self.root = home / "weights"
+        self.digests = Digests(self.root / "digests")
 
     def name(self, spec: ModelSpec) -> str:
         """Readable, and different for every source, choice of files and overlay."""
@@ -82,6 +85,7 @@ class Shelf:
             freed = sum(map(size_below, folders))
             self._record(lambda lock: lock.without(self.name(spec)))
             discard(*folders)
+            self.digests.forget(self.name(spec))
         return freed
 
     @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gateway.config import ModelSpec
 from gateway.weights.adapters import adapter_rows, with_local_adapters
-from gateway.weights.content import discard, files_below, pin_of, pins_of, size_below, size_of
-from gateway.weights.errors import PullFailed, WeightsMissing, WeightsRefused
+from gateway.weights.content import discard, files_below, pins_of, size_below, size_of
+from gateway.weights.errors import PullFailed, WeightsDamaged, WeightsMissing, WeightsRefused
 from gateway.weights.guard import Guard
 from gateway.weights.local import LocalSource
 from gateway.weights.lock import Lock, Snapshot
@@ -45,13 +45,18 @@ class Store:
         return folder / source.path if whole else None
 
     def path(self, spec: ModelSpec) -> Path:
-        """Like `find`; raises `WeightsMissing`, and `WeightsRefused` if a `file:` source could run code."""
+        """Like `find`, but what was touched since it was last read is read again.
+
+        Raises `WeightsMissing`, `WeightsDamaged`, and `WeightsRefused` if a `file:` source could run code.
+        """
         found = self.find(spec)
+        if spec.source is not None and isinstance(source := parse_source(spec.source), LocalSource):
+            if found is not None:
+                Guard(spec, self._pinned).local(source)
+        elif recorded := self._shelf.recorded(spec) if spec.source is not None else None:
+            self._admit(spec, recorded)
         if found is None:
             raise WeightsMissing(_missing(spec))
-        source = parse_source(spec.source or "")
-        if isinstance(source, LocalSource):
-            Guard(spec, self._pinned).local(source)
         return found
 
     def resolved(self, spec: ModelSpec) -> ModelSpec:
@@ -95,7 +100,7 @@ class Store:
         if isinstance(source, LocalSource):
             return self._local_faults(spec, source)
         recorded = self._shelf.recorded(spec)
-        return [_missing(spec)] if recorded is None else self._faults(self._shelf.folder(spec), recorded)
+        return [_missing(spec)] if recorded is None else self._faults(spec, recorded, afresh=True)
 
     def remove(self, spec: ModelSpec) -> int:
         """Delete the snapshots and what unfinished pulls left; the bytes freed (0 for `file:` sources)."""
@@ -177,7 +182,10 @@ class Store:
             here = files_below(files)
             guard.contents(here)
             snapshot = Snapshot(
-                source=origin(spec), revision="+".join(revisions), archive=fetched.archive, files=pins_of(here)
+                source=origin(spec),
+                revision="+".join(revisions),
+                archive=fetched.archive,
+                files=self._shelf.digests.of(self._shelf.name(spec), here, afresh=True),
             )
             guard.snapshot(snapshot)
         except WeightsRefused:
@@ -190,12 +198,21 @@ class Store:
             return [f"{spec.name}: nothing at {source.location}"]
         return Guard(spec, self._pinned).local_faults(source, source.files())
 
-    def _faults(self, folder: Path, recorded: Snapshot) -> list[str]:
-        files = files_below(folder)
-        faults = [f"{name} is missing" for name in sorted(set(recorded.files) - set(files))]
-        faults += [f"{name} was not pulled" for name in sorted(set(files) - set(recorded.files))]
-        for name in sorted(set(files) & set(recorded.files)):
-            if pin_of(files[name]) != recorded.files[name]:
+    def _admit(self, spec: ModelSpec, recorded: Snapshot) -> None:
+        try:
+            fault = next(iter(self._faults(spec, recorded)), None)
+        except OSError as error:
+            fault = f"{Path(error.filename or '').name} cannot be read ({error.strerror})"
+        if fault is not None:
+            raise WeightsDamaged(f"the weights of {spec.name}: {fault}; `gateway models pull {spec.name}` repairs it")
+
+    def _faults(self, spec: ModelSpec, recorded: Snapshot, *, afresh: bool = False) -> list[str]:
+        files = files_below(self._shelf.folder(spec))
+        pins = self._shelf.digests.of(self._shelf.name(spec), files, afresh=afresh)
+        faults = [f"{name} is missing" for name in sorted(set(recorded.files) - set(pins))]
+        faults += [f"{name} was not pulled" for name in sorted(set(pins) - set(recorded.files))]
+        for name in sorted(set(pins) & set(recorded.files)):
+            if pins[name] != recorded.files[name]:
                 faults.append(f"{name} is damaged: its SHA-256 is not the one recorded")
         return faults + self._pinned.faults(recorded)
 

@@ -33,6 +33,7 @@ from scripts.benchmarks import (
 )
 from scripts.benchmarks.bench import FAILURES, Bench
 from scripts.benchmarks.report import Row
+from scripts.benchmarks.soak.command import command as soak_command
 from scripts.benchmarks.table import notes, table, write
 
 Benchmark = Callable[[Bench], Awaitable[list[Row]]]
@@ -58,8 +59,25 @@ Quick = Annotated[bool, typer.Option("--quick", help="One round of a fraction of
 Results = Annotated[Path, typer.Option(help="The folder for the JSON.")]
 
 
-def main(only: Only = "", rounds: Rounds = 3, quick: Quick = False, results: Results = Path("bench-results")) -> None:
+app = typer.Typer(add_completion=False)
+app.command("soak")(soak_command)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    only: Only = "",
+    rounds: Rounds = 3,
+    quick: Quick = False,
+    results: Results = Path("bench-results"),
+) -> None:
     """Measure the gateway against the libraries it runs, called directly, in one run on this machine."""
+    if context.invoked_subcommand is None:
+        measure(only, rounds, quick, results)
+
+
+def measure(only: str, rounds: int, quick: bool, results: Path) -> None:
+    """Run the benchmarks named in `only`, comma-separated, and exit; raises `BadParameter` for an unknown one."""
     names = [name for name in only.split(",") if name] or [name for name in BENCHMARKS if name not in ASKED_FOR]
     if unknown := [name for name in names if name not in BENCHMARKS]:
         raise typer.BadParameter(f"no benchmark {unknown[0]} (there are: {', '.join(BENCHMARKS)})")
@@ -110,4 +128,4 @@ async def _run(names: list[str], about: dict[str, Any], folder: Path) -> tuple[l
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -77,6 +77,11 @@ class Connection(asyncio.Protocol):
         _, connection = await asyncio.get_running_loop().create_connection(cls, address.host, address.port)
         return connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has ended it, as far as is known."""
+        return self._transport is not None and not self._transport.is_closing()
+
     async def exchange(self, request: bytes) -> Reply:
         """Send the bytes of one request and return its answer; raises `ConnectionError` if it is cut off."""
         if self._transport is None or self._transport.is_closing():

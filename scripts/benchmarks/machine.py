@@ -98,14 +98,40 @@ def about() -> dict[str, Any]:
 
 def memory_of_children() -> int:
     """Bytes that this process's children and theirs hold, pages that they share counted once."""
-    total, waiting = 0, _children(os.getpid())
-    while waiting:
-        pid = waiting.pop()
-        waiting += _children(pid)
+    total = 0
+    for pid in descendants(os.getpid()):
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
             total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return total
+
+
+def descendants(pid: int) -> list[int]:
+    """The process's children, theirs, and so on."""
+    found: list[int] = []
+    waiting = _children(pid)
+    while waiting:
+        found.append(waiting.pop())
+        waiting += _children(found[-1])
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and is not waited for does not (proc(5): state Z)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def resident_bytes(pid: int) -> int:
+    """What the process holds in memory (proc(5), statm's second field is pages); raises `OSError` if it is gone."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files(pid: int) -> int:
+    """How many file descriptors the process has; raises `OSError` if it is gone."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def _children(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -27,6 +28,13 @@ _LISTENS = re.compile(r"listens on http://([\d.]+):(\d+)")
 
 class NotRun(Exception):
     """A benchmark that could not be run; the text says why."""
+
+
+@dataclass(frozen=True)
+class Server(Address):
+    """Where a server that we started listens, and its process."""
+
+    pid: int
 
 
 def run_path(model: str) -> str:
@@ -51,23 +59,26 @@ def pinned(core: int | None) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, rows: Sequence[ModelSpec], core: int | None = None) -> AsyncIterator[Address]:
+async def gateway(
+    folder: Path, rows: Sequence[ModelSpec], core: int | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
     """The real `gateway serve` with these rows, the default store and no keys; ends with the block."""
     models = _write_models(folder, rows)
     command = ["-m", "gateway.cli.main", "serve", "--models", str(models), "--port", "0", "--no-pull", "--offline"]
     keyless = {"GATEWAY_KEYS_FILE": str(folder / "no-keys.json"), "GATEWAY_KEY_HASHES": "", "GATEWAY_ACCOUNTS": ""}
-    async with python(command, folder / "gateway.log", core, keyless) as address:
-        yield address
+    async with python(command, folder / "gateway.log", core, {**keyless, **(environment or {})}) as server:
+        yield server
 
 
 @asynccontextmanager
 async def python(
     arguments: Sequence[str], log: Path, core: int | None = None, environment: Mapping[str, str] | None = None
-) -> AsyncIterator[Address]:
+) -> AsyncIterator[Server]:
     """A Python process that prints `listens on http://HOST:PORT` to standard error; SIGTERM, then SIGKILL, ends it."""
     process = _start(arguments, log, core, environment or {})
     try:
-        yield await _address(process, log)
+        address = await _address(process, log)
+        yield Server(address.host, address.port, process.pid)
     finally:
         process.terminate()
         try:

@@ -10,8 +10,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Route, WebSocketRoute
 
+from gateway.api.access import Key, Scope
 from gateway.api.auth import OPEN
-from gateway.api.keyring import sha256
+from gateway.api.keyfile import KeyFile, sha256
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of
@@ -134,7 +135,7 @@ async def upgrade(app: FastAPI, path: str, headers: dict[str, str]) -> tuple[int
     return start["status"], body["body"]
 
 
-async def refused(app: FastAPI, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+async def answer(app: FastAPI, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
     """Status and text of the answer."""
     if method == "WEBSOCKET":
         status, body = await upgrade(app, path, headers)
@@ -145,6 +146,64 @@ async def refused(app: FastAPI, method: str, path: str, headers: dict[str, str])
 
 
 OPEN_WITH_A_KEY = {("GET", "/health"), ("HEAD", "/health")}
+AI = f"/accounts/{ACCOUNT}/ai"
+# What each route asks of a key; None: any key will do.
+NEEDED: dict[tuple[str, str], Scope | None] = {
+    ("POST", f"{AI}/run/@cf/x"): Scope.RUN,
+    ("POST", f"{AI}/run"): Scope.RUN,
+    ("WEBSOCKET", f"{AI}/run/@cf/x"): Scope.RUN,
+    ("WEBSOCKET", f"{AI}/run"): Scope.RUN,
+    ("WEBSOCKET", "/nowhere/else"): None,
+    ("POST", f"{AI}/v1/chat/completions"): Scope.RUN,
+    ("POST", f"{AI}/v1/responses"): Scope.RUN,
+    ("POST", f"{AI}/v1/embeddings"): Scope.RUN,
+    ("POST", f"{AI}/v1/messages"): Scope.RUN,
+    ("GET", f"{AI}/v1/models"): Scope.READ,
+    ("GET", f"{AI}/v1/models/@cf/x"): Scope.READ,
+    ("GET", f"{AI}/models/search"): Scope.READ,
+    ("GET", f"{AI}/models/schema"): Scope.READ,
+    ("GET", f"{AI}/tasks/search"): Scope.READ,
+    ("GET", f"{AI}/authors/search"): Scope.READ,
+    ("GET", f"{AI}/finetunes"): Scope.READ,
+    ("GET", f"{AI}/finetunes/public"): Scope.READ,
+    ("GET", "/user/tokens/verify"): None,
+    ("GET", f"/accounts/{ACCOUNT}/tokens/verify"): None,
+    ("GET", "/openapi.json"): None,
+    ("HEAD", "/openapi.json"): None,
+    ("GET", "/health"): None,
+    ("HEAD", "/health"): None,
+    ("GET", "/ready"): Scope.ADMIN,
+    ("HEAD", "/ready"): Scope.ADMIN,
+    ("GET", "/metrics"): Scope.ADMIN,
+    ("HEAD", "/metrics"): Scope.ADMIN,
+}
+
+
+@pytest.mark.parametrize("held", Scope)
+async def test_every_route_asks_for_the_scope_it_needs_and_no_other(tmp_path: Path, held: Scope) -> None:
+    key = KeyFile(tmp_path / "keys.json").create("one", Key("", "", scopes=(held,)))
+    app = application(tmp_path)
+    assert set(every_route(app)) == set(NEEDED)
+    for (method, path), needed in NEEDED.items():
+        status, text = await answer(app, method, path, {"authorization": f"Bearer {key}"})
+        assert (status == 403) is (needed not in (held, None)), (method, path)
+        if status == 403 and method != "HEAD":
+            assert text.startswith(WRONG[:-1]), (method, path)
+
+
+async def test_a_key_without_any_scope_can_only_be_verified(tmp_path: Path) -> None:
+    key = KeyFile(tmp_path / "keys.json").create("none", Key("", "", scopes=()))
+    async with client_of(application(tmp_path), headers={"authorization": f"Bearer {key}"}) as http:
+        assert (await http.get("/user/tokens/verify")).status_code == 200
+        assert (await http.post(RUN, json={})).status_code == 403
+
+
+async def test_a_key_is_good_for_its_own_accounts_alone(tmp_path: Path) -> None:
+    key = KeyFile(tmp_path / "keys.json").create("one", Key("", "", accounts=(ACCOUNT,)))
+    async with client_of(application(tmp_path), headers={"authorization": f"Bearer {key}"}) as http:
+        for account, code in ((ACCOUNT, 5007), (ACCOUNT.upper(), 5007), (OTHER_ACCOUNT, 10000)):
+            assert code_of(await http.post(f"/accounts/{account}/ai/run/x", json={})) == code
+        assert (await http.get("/metrics")).status_code == 200
 
 
 async def test_with_a_key_every_route_is_closed_unless_listed(tmp_path: Path) -> None:
@@ -157,8 +216,8 @@ async def test_with_a_key_every_route_is_closed_unless_listed(tmp_path: Path) ->
         if (method, path) in OPEN_WITH_A_KEY:
             continue
         for spelling in (path, f"/client/v4{path}", f"/{path}/", path.replace("/", "//")):
-            bare = await refused(app, method, spelling, {})
-            wrong = await refused(app, method, spelling, {"authorization": "Bearer wrong"})
+            bare = await answer(app, method, spelling, {})
+            wrong = await answer(app, method, spelling, {"authorization": "Bearer wrong"})
             assert (bare[0], wrong[0]) == (400, 401), (method, spelling)
             if method != "HEAD":  # OpenAI's routes say more, behind the same beginning
                 assert bare[1].startswith(MISSING[:-1]), (method, spelling)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import Request
 
+from gateway.api.access import ANYONE
 from gateway.api.choosing import choose
 from gateway.api.exchange import begin
 from gateway.app import create_app
@@ -141,7 +142,7 @@ async def test_the_routes_are_in_the_openapi_document(served: Served) -> None:
 async def test_a_callers_affinity_is_part_of_the_origin(served: Served) -> None:
     headers = [(b"x-session-affinity", b"ses_" + b"x" * 300)]
     scope = {"type": "http", "app": served.app, "headers": headers, "path_params": {"account_id": ACCOUNT}}
-    begin(scope)
+    begin(scope).caller = ANYONE
     chosen = await choose(Request(scope), "@cf/test/oss-alias")
     origin = chosen.origin
     assert (origin.account, origin.model, chosen.model.spec.name) == (ACCOUNT, "@cf/test/oss-alias", "@cf/test/say-oss")

@@ -12,10 +12,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from gateway.cli.doctor import machine, software
+from gateway.cli.doctor import machine, sandbox, software
 from gateway.cli.doctor.command import examine
 from gateway.cli.doctor.finding import Finding
-from gateway.config import GIB, Settings
+from gateway.config import GIB, SandboxMode, Settings
 from tests.server import gateway, write_models
 from tests.weights.server import Site
 from tests.weights.wheels import BODY, build_wheel, wheel_name
@@ -181,6 +181,28 @@ class TestMemory:
         assert finding.text.endswith("models may take 819 MiB")
         (finding,) = machine.memory(Settings(memory_gib=2), tmp_path)
         assert finding.level == "fault"
+
+
+@pytest.mark.parametrize(
+    ("mode", "gaps", "level", "text"),
+    [
+        ("auto", {}, "ok", "only read files"),
+        ("on", {}, "ok", "only read files"),
+        ("off", {}, "note", "may use the network"),
+        ("auto", {"writes": "no Landlock"}, "note", "(writes: no Landlock)"),
+        ("on", {"writes": "no Landlock"}, "fault", "(writes: no Landlock)"),
+    ],
+)
+def test_sandbox(mode: SandboxMode, gaps: dict[str, str], level: str, text: str) -> None:
+    (finding,) = sandbox.check(mode, gaps)
+    assert finding.level == level
+    assert text in finding.text
+
+
+def test_the_sandbox_that_the_file_sets_is_the_one_looked_at(tmp_path: Path, home: Path) -> None:
+    models = write_models(tmp_path / "models.yaml", FAKE)
+    models.write_text(f"gateway: {{sandbox: off}}\n{models.read_text()}")
+    assert found(models, home)["sandbox"].level == "note"
 
 
 @pytest.mark.parametrize(

@@ -114,14 +114,17 @@ def test_another_server_is_told_from_a_gateway(tmp_path: Path) -> None:
 
 def test_a_gateway_with_keys_takes_the_one_of_the_environment(tmp_path: Path) -> None:
     create = [sys.executable, "-m", "gateway.cli.main", "keys", "create", "--keys-file", str(tmp_path / "keys.json")]
-    key = subprocess.run(create, capture_output=True, text=True, check=True).stdout.strip()
+    callers, operators = (
+        subprocess.run([*create, "--scope", scope], capture_output=True, text=True, check=True).stdout.strip()
+        for scope in ("run", "admin")
+    )
     models = write_models(tmp_path / "models.yaml", fake("classify"))
     with gateway("--models", str(models), "--home", str(tmp_path)) as server:
-        for wrong in ({}, {"GATEWAY_KEY": "gw_wrong"}):
+        for wrong in ({}, {"GATEWAY_KEY": "gw_wrong"}, {"GATEWAY_KEY": callers}):
             refused = top("--once", "--url", url(server), **wrong)
             assert (refused.returncode, refused.stdout) == (1, "")
             assert "put one into GATEWAY_KEY" in refused.stderr
-        assert top("--once", "--url", url(server), GATEWAY_KEY=key).returncode == 0
+        assert top("--once", "--url", url(server), GATEWAY_KEY=operators).returncode == 0
 
 
 def test_it_follows_a_server_until_interrupted_also_past_its_end(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_ready_says_what_answers(client: Cloudflare, server: Server) -> None:
     headers = {"authorization": "Bearer any"}
     (model,) = httpx.get(f"{root}/ready", headers=headers).json()["models"]
     assert model["engine"] == "llm"
+    assert set(model["sandbox"].values()) == {"allowed: the row starts a program"}
     assert re.fullmatch(r"upstream llama.cpp at 127\.0\.0\.1:\d+ \(\S+\.gguf, window 1024\)", model["served_by"])
     assert any("model loaded" in line and "upstream llama.cpp at" in line for line in server.log)
 

@@ -81,6 +81,15 @@ def test_a_default_prompt_of_the_folder_counts(tmp_path: Path) -> None:
     assert_close(answer["data"], library(files).encode(["a b", "c"], prompt=tiny_text.PROMPTS["document"]))
 
 
+def test_the_form_of_plamo_is_for_any_embedder(folders: dict[str, Path]) -> None:
+    files, texts = folders["bge-m3"], tiny.words(3, 20)
+    many, one = run(engine(files, "plamo-embedding"), {"text": texts}, {"text": texts[0]})
+    assert list(many) == ["data", "shape"]
+    assert_close(many["data"], library(files).encode(texts))
+    assert_close(one["data"], [many["data"][0]])
+    assert (many["shape"], one["shape"]) == ([3, tiny_text.WIDTH], [1, tiny_text.WIDTH])
+
+
 def test_qwen_prompts_follow_the_kind_of_text(folders: dict[str, Path]) -> None:
     model, loaded = library(folders["qwen3-embedding"]), engine(folders["qwen3-embedding"], "qwen3-embedding")
     texts, wish = tiny.words(6, 30), {"instruction": "f i n d"}

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 SCRIPT = """
 import json, os, socket, sys, threading
@@ -52,3 +53,11 @@ def test_importing_the_model_libraries_reaches_out_to_nobody_and_starts_no_threa
         "loaded": ["sentence_transformers", "faster_whisper", "openvino_genai"],
         "cuda": False,
     }
+
+
+def test_onnxruntime_keeps_no_session_to_report(tmp_path: Path) -> None:
+    """Its telemetry is native code, which writes a session file and a database of events before it sends any."""
+    script = "from gateway.engines import preload; preload.settle(); import onnxruntime"
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME"), str(tmp_path))
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, **places}, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+from typing import Any
 
 import pytest
 
 from gateway.config import ModelSpec
+from gateway.errors import InferenceFailed, JsonModeFailed, WorkerLost
 from gateway.runtime.model import Model
-from gateway.tasks import Origin
+from gateway.tasks import Origin, TaskInput
 from tests.runtime.conftest import serving, until
 
 ENDLESS = json.dumps([{"text": "a"}, {"text": "b"}, {"text": "c"}, {"wait": True}])
@@ -57,3 +61,52 @@ async def test_a_finished_answer_counts_once(stream: bool) -> None:
         else:
             await model.infer(input, Origin("1"))
         assert (counted(model, "prompt"), counted(model, "completion")) == (3, 4)
+
+
+def failing(*end: dict[str, Any]) -> str:
+    return json.dumps([{"text": "a"}, {"text": "b"}, *end])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("end", ["raise", "fail"])
+async def test_an_answer_that_fails_on_its_way_counts_what_it_had(end: str, stream: bool) -> None:
+    async with serving(SPEC) as registry:
+        model = registry.get("say")
+        input = model.task.parse({"prompt": failing({end: True})})
+        with pytest.raises(InferenceFailed):
+            await (read(model, input) if stream else model.infer(input, Origin("1")))
+        await until(lambda: counted(model, "completion") > 0)
+        assert counted(model, "completion") == 2
+        assert counted(model, "prompt") == len(failing({end: True}).split())
+
+
+async def test_an_answer_that_is_not_the_json_it_had_to_be_counts() -> None:
+    async with serving(SPEC) as registry:
+        model = registry.get("say")
+        input = model.task.parse({"prompt": failing(), "response_format": {"type": "json_object"}})
+        with pytest.raises(JsonModeFailed):
+            await model.infer(input, Origin("1"))
+        await until(lambda: counted(model, "completion") > 0)
+        assert counted(model, "completion") == 3
+
+
+async def test_a_stream_whose_worker_is_killed_counts_what_has_come_of_it() -> None:
+    async with serving(SPEC) as registry:
+        model = registry.get("say")
+        pieces = model.stream(model.task.parse({"prompt": ENDLESS}), Origin("1"))
+        text = ""
+        while text != "abc":
+            text += (await anext(pieces)).text
+        (keeper,) = model._keepers
+        assert keeper.replica is not None
+        assert keeper.replica.worker.pid is not None
+        os.kill(keeper.replica.worker.pid, signal.SIGKILL)
+        with pytest.raises(WorkerLost):
+            await anext(pieces)
+        assert counted(model, "completion") == 3
+        assert counted(model, "prompt") == len(ENDLESS.split())
+
+
+async def read(model: Model, input: TaskInput) -> None:
+    async for _ in model.stream(input, Origin("1")):
+        pass

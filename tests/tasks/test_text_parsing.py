@@ -13,6 +13,7 @@ from gateway.tasks.languages import M2M100
 RERANK = TASKS.get("reranking")
 BGE_M3 = TASKS.get("text-embeddings", "bge-m3")
 GEMMA = TASKS.get("text-embeddings", "embeddinggemma")
+PLAMO = TASKS.get("text-embeddings", "plamo-embedding")
 QWEN = TASKS.get("text-embeddings", "qwen3-embedding")
 TRANSLATE = TASKS.get("translation")
 SUMMARIZE = TASKS.get("summarization")
@@ -34,6 +35,8 @@ PAIR = {"query": "q", "contexts": [{"text": "a"}]}
         (RERANK, PAIR | {"contexts": [{"text": ""}]}, "Length of '/contexts/0/text' must be >= 1"),
         (RERANK, PAIR | {"top_k": 0}, "'/top_k' must be >= 1"),
         (RERANK, PAIR | {"top_k": "3"}, "Type mismatch of '/top_k', 'string' not in 'integer'"),
+        (PLAMO, {}, "required properties at '/' are 'text'"),
+        (PLAMO, {"text": [""]}, "Length of '/text/0' must be >= 1"),
         (
             BGE_M3,
             {"query": "q"},

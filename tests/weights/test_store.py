@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 
 from gateway.config import ConfigError
 from gateway.errors import ModelUnavailable
-from gateway.weights.errors import PullFailed, WeightsMissing, WeightsRefused
+from gateway.weights.errors import PullFailed, WeightsDamaged, WeightsMissing, WeightsRefused
 from gateway.weights.lock import Lock, Pin, Snapshot
 from gateway.weights.progress import Silent
 from gateway.weights.shelf import converted_folder
@@ -68,14 +69,28 @@ def flip(path: Path) -> None:
     ],
 )
 def test_verify_names_the_damage_and_pull_repairs_it(
-    damage: Callable[[Path], None], fault: str, is_seen_by_find: bool, folder: Path, store: Store
+    damage: Callable[[Path], None], fault: str, is_seen_by_find: bool, folder: Path, store: Store, home: Path
 ) -> None:
     assert store.verify(SPEC) == []
     damage(folder)
     assert [sentence for sentence in store.verify(SPEC) if sentence.startswith(fault)]
     assert (store.find(SPEC) is None) == is_seen_by_find
+    with pytest.raises(WeightsDamaged, match=f"{fault}.*`gateway models pull @local/tiny` repairs it"):
+        Store(home).path(SPEC)
     assert store.pull(SPEC, Silent()) == folder
     assert store.verify(SPEC) == []
+
+
+def test_what_nobody_touched_is_not_read_again(folder: Path, store: Store, home: Path) -> None:
+    (known,) = (home / "weights/digests").iterdir()
+    remembered = known.read_text()
+    known.write_text(remembered.replace(hashlib.sha256(BODY).hexdigest(), "0" * 64))
+    with pytest.raises(WeightsDamaged):
+        Store(home).path(SPEC)
+    (folder / "weights.dat").touch()
+    assert Store(home).path(SPEC) == folder
+    assert store.remove(SPEC)
+    assert not known.exists()
 
 
 def test_remove_gives_the_space_back(folder: Path, store: Store, home: Path) -> None:

@@ -22,6 +22,7 @@ class Session(ABC):
 
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         """Raises `BadInput` for parameters that do not fit; nothing is accepted then."""
+        self.chosen = chosen
         self.model = chosen.model
         self.task = chosen.task
         self.origin = chosen.origin

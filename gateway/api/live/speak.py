@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 from gateway.api.choosing import Chosen
+from gateway.api.cost import check_input
 from gateway.api.live.session import Session
 from gateway.api.live.socket import POLICY, TOO_BIG, Closing, Socket, unknown
 from gateway.errors import GatewayError
@@ -94,6 +95,7 @@ class SpeakSession(Session):
 
     async def _speak(self, text: str, socket: Socket) -> None:
         input = self.task.parse({"text": text}, self._values)
+        check_input(self.chosen, input)
         async with contextlib.aclosing(self.model.stream(input, self.origin, self.task)) as pieces:
             async for piece in pieces:
                 if piece.data:

@@ -39,12 +39,14 @@ def keys(settings: Settings) -> Iterator[Finding]:
             "keys", getattr(error, "detail", str(error)), "correct it, or create it anew with `gateway keys create`"
         )
         return
-    if ring.path.exists() and (mode := ring.path.stat().st_mode & 0o777) & 0o077:
-        yield fault("keys", f"{ring.path} is open to others (mode {mode:o})", f"`chmod 600 {ring.path}`")
-    elif ring.path.exists() and ring.path.stat().st_uid != os.geteuid():
-        yield note("keys", f"{ring.path} belongs to somebody else", f"`chown $USER {ring.path}`")
+    path = ring.file.path
+    if path.exists() and (mode := path.stat().st_mode & 0o777) & 0o077:
+        yield fault("keys", f"{path} is open to others (mode {mode:o})", f"`chmod 600 {path}`")
+    elif path.exists() and path.stat().st_uid != os.geteuid():
+        yield note("keys", f"{path} belongs to somebody else", f"`chown $USER {path}`")
     elif ring.has_keys():
-        yield ok("keys", f"every route but /health asks for one of {len(ring.entries()) + len(settings.key_hashes)}")
+        count = len(ring.file.entries()) + len(settings.key_hashes)
+        yield ok("keys", f"every route but /health asks for one of {count}")
     elif ring.closed:
         yield note("keys", "there is a keys file without keys: nobody gets in", "`gateway keys create`")
     else:

@@ -60,20 +60,22 @@ def examine(settings: Settings, *, verify: bool, online: bool) -> Iterator[Findi
 
 
 def _rows(settings: Settings, ledger: Ledger, footprints: Footprints, *, verify: bool) -> Iterator[Finding]:
-    from gateway.cli.doctor import rows, weights
+    from gateway.cli.doctor import rows, sandbox, weights
     from gateway.models_file import find_models_file, load_specs, with_file_settings
+    from gateway.runtime.sandbox import gaps
     from gateway.weights.lock import FILE_NAME, Lock
     from gateway.weights.store import Store
 
     try:
         path = find_models_file(settings)
         specs = load_specs(path)
-        with_file_settings(settings, path)
+        settings = with_file_settings(settings, path)
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         yield fault(
             "models.yaml", getattr(error, "detail", str(error)), "correct the file; docs/models.md describes its fields"
         )
         return
+    yield from sandbox.check(settings.sandbox, gaps())
     yield from rows.check(settings, path, specs)
     try:
         store = Store(settings.home, offline=settings.offline, pinned=Lock.for_models(path))

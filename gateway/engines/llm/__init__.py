@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.config import ConfigError, ModelSpec
-from gateway.engines.base import StreamEngine
+from gateway.engines.base import Access, StreamEngine
 from gateway.engines.llm.backend import Backend, TokenModel
 from gateway.engines.llm.local import LocalBackend
 from gateway.engines.llm.options import Options
@@ -18,6 +18,7 @@ from gateway.engines.options import read_options
 from gateway.errors import GatewayError
 from gateway.tasks import Piece, Task, Usage
 from gateway.tasks.generation import GenerationInput
+from gateway.weights.shelf import converted_folder
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,17 @@ class Engine(StreamEngine):
         self._backend: Backend = _upstream(spec, files) if is_upstream(spec) else _local(spec, files)
         self.device, self.description = self._backend.device, self._backend.description
         self.cache_bytes = self._backend.cache_bytes
+
+    @classmethod
+    def access(cls, spec: ModelSpec, files: Path) -> Access:
+        """The way to another server, or a place for the converted form of a GGUF."""
+        if is_upstream(spec):
+            return Access(network=True, programs="command" in spec.options)
+        weights, options = find_weights(spec, files), read_options(Options, spec)
+        may_convert = weights.kind == "gguf" and options.keep_converted and options.backend != "transformers"
+        if not may_convert or _obstacle(spec, weights) is not None:
+            return Access()
+        return Access(folders=(converted_folder(weights.path),))
 
     def watch(self, on_lost: Callable[[], None]) -> None:
         """Call `on_lost` once the server that generates the text is gone."""

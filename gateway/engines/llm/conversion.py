@@ -16,6 +16,7 @@ import openvino_genai
 
 from gateway.engines.llm.facts import gguf_facts
 from gateway.engines.llm.fusion import fuse
+from gateway.engines.llm.openable import openable
 from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
@@ -76,14 +77,13 @@ def _discard_others(gguf: Path, kept: Path) -> None:
 
 
 def _write(gguf: Path, folder: Path) -> None:
-    """OpenVINO writes its form beside the file it reads, so it is given a link in `folder`."""
-    link = folder / gguf.name
-    link.symlink_to(gguf.resolve())
-    tokenizer = openvino_genai.Tokenizer(link, enable_save_ov_model=True)
+    """OpenVINO writes its form beside the file it reads, so it is given one in `folder`."""
+    own = openable(gguf, folder)
+    tokenizer = openvino_genai.Tokenizer(own, enable_save_ov_model=True)
     openvino_genai.ContinuousBatchingPipeline(
-        link, tokenizer, openvino_genai.SchedulerConfig(), "CPU", enable_save_ov_model=True
+        own, tokenizer, openvino_genai.SchedulerConfig(), "CPU", enable_save_ov_model=True
     )
-    link.unlink()
+    own.unlink()
     for name in ("openvino_model", "openvino_tokenizer", "openvino_detokenizer"):
         if not all((folder / f"{name}.{suffix}").is_file() for suffix in ("xml", "bin")):
             raise OSError(f"{name} was not written")

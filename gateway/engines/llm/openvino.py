@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,8 @@ from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.ebnf import Unsupported, grammar_of
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
+from gateway.engines.llm.known_blocks import KnownBlocks
+from gateway.engines.llm.openable import openable
 from gateway.engines.llm.openvino_setup import GIB, plan_room, properties, scheduler
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
@@ -56,12 +61,21 @@ class OpenVinoTokenizer:
         return [next(texts) if row else "" for row in rows]
 
 
+@dataclass(slots=True)
+class _Stream:
+    """A request in the pipeline: its tokens so far, and how many the cache had until that has been told."""
+
+    handle: Any
+    tokens: list[int]
+    cached_tokens: int | None
+    reports: bool
+
+
 class OpenVinoModel:
     """A `TokenModel` over one pipeline.
 
     With the same seed a request gives the same tokens again; beside other streams rounding may differ, and with
-    it a close choice; `batch_invariant` makes that rare. How much of a prompt was found in the prefix cache the
-    library does not tell, so `cached_tokens` stays 0.
+    it a close choice; `batch_invariant` makes that rare.
     """
 
     device = "cpu"
@@ -71,20 +85,22 @@ class OpenVinoModel:
 
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         folder = converted(weights.path) if weights.kind == "gguf" and options.keep_converted else None
-        path = folder or weights.path
-        facts = saved_facts(path) if folder else _facts(weights)
+        facts = saved_facts(folder) if folder else _facts(weights)
         room = plan_room(spec, options, facts)
-        tokenizer = openvino_genai.Tokenizer(path)
-        self._pipeline = openvino_genai.ContinuousBatchingPipeline(
-            path, tokenizer, scheduler(spec, options, room), "CPU", **properties(spec, options)
-        )
+        with TemporaryDirectory() as own:
+            path = folder or (openable(weights.path, Path(own)) if weights.kind == "gguf" else weights.path)
+            tokenizer = openvino_genai.Tokenizer(path)
+            self._pipeline = openvino_genai.ContinuousBatchingPipeline(
+                path, tokenizer, scheduler(spec, options, room), "CPU", **properties(spec, options)
+            )
         self.tokenizer: Tokenizer = OpenVinoTokenizer(tokenizer)
         self.window = _uncut(self.tokenizer, room.window)
         self.cache_bytes = room.cache_gib * GIB
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
-        # With each handle, whether its probabilities are wanted.
-        self._handles: dict[int, tuple[Any, bool]] = {}
+        self._streams: dict[int, _Stream] = {}
+        # Where prompts share no work, there is no room.
+        self._blocks = KnownBlocks(room.cache_tokens if spec.prefix_cache == "shared" else 0)
         self._numbers = itertools.count()
         logger.info("%s: window %d tokens, up to %d GiB of keys and values", spec.name, self.window, room.cache_gib)
 
@@ -92,32 +108,46 @@ class OpenVinoModel:
         """Queue one stream; raises `BadInput` for what OpenVINO cannot do, `InferenceFailed` if it refuses it."""
         generation = self._generation(decoding)
         ids = openvino.Tensor(np.array([prompt.tokens], dtype=np.int64))
+        cached = self._blocks.cached_tokens(prompt.tokens)
         try:
             handle = self._pipeline.add_request(next(self._numbers), ids, generation)
         except RuntimeError as error:
             logger.error("the pipeline refused a request", exc_info=error)
             raise InferenceFailed from error
-        self._handles[id] = handle, decoding.logprobs is not None
+        self._streams[id] = _Stream(handle, list(prompt.tokens), cached, reports=decoding.logprobs is not None)
 
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """One pass of the pipeline over all streams."""
         self._pipeline.step()
         advances: list[tuple[int, Advance | GatewayError]] = []
-        for id, (handle, reports) in list(self._handles.items()):
-            advance = _read(handle, reports=reports)
+        for id, stream in list(self._streams.items()):
+            advance = _read(stream.handle, reports=stream.reports)
             if advance is None:
                 continue
             advances.append((id, advance))
-            if isinstance(advance, GatewayError) or advance.finish_reason is not None:
-                del self._handles[id]
+            if isinstance(advance, GatewayError):
+                del self._streams[id]
+            else:
+                self._account(id, stream, advance)
         return advances
+
+    def _account(self, id: int, stream: _Stream, advance: Advance) -> None:
+        """Once its first token is there, the prompt is computed; at the end all but the last token is."""
+        is_first, is_last = stream.cached_tokens is not None, advance.finish_reason is not None
+        if is_first:
+            advance.cached_tokens, stream.cached_tokens = stream.cached_tokens or 0, None
+            self._blocks.keep(stream.tokens)
+        stream.tokens += advance.tokens
+        if is_last:
+            self._blocks.keep(stream.tokens[:-1])
+            del self._streams[id]
 
     def drop(self, id: int) -> None:
         """Cancel a stream; the next pass frees its blocks, and the last one to leave is given that pass."""
-        known = self._handles.pop(id, None)
+        known = self._streams.pop(id, None)
         if known is not None:
-            known[0].cancel()
-            if not self._handles:
+            known.handle.cancel()
+            if not self._streams:
                 self._pipeline.step()
 
     def _generation(self, decoding: Decoding) -> Any:

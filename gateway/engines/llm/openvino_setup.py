@@ -24,10 +24,11 @@ HINTS = {"auto": "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`window`: tokens of one stream; `cache_gib`: memory for the keys and values of all."""
+    """`window`: tokens of one stream; `cache_gib`: memory for the keys and values of all, `cache_tokens` of them."""
 
     window: int
     cache_gib: int
+    cache_tokens: int
 
 
 def plan_room(spec: ModelSpec, options: Options, facts: Facts) -> Room:
@@ -44,7 +45,8 @@ def plan_room(spec: ModelSpec, options: Options, facts: Facts) -> Room:
     quarter_gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4 // GIB
     wanted_gib = -(-window * spec.max_streams * token_bytes // GIB)
     cache_gib = options.kv_cache_gib or max(1, min(wanted_gib, quarter_gib))
-    return Room(min(window, cache_gib * GIB // token_bytes) if token_bytes else window, cache_gib)
+    cache_tokens = cache_gib * GIB // token_bytes if token_bytes else window
+    return Room(min(window, cache_tokens), cache_gib, cache_tokens)
 
 
 def scheduler(spec: ModelSpec, options: Options, room: Room) -> Any:

@@ -12,8 +12,8 @@ from gateway.engines.llm.decoding import Prompt
 from gateway.errors import BadInput
 from gateway.tasks.conversation import ContentPart, Location, Message
 from gateway.tasks.generation import Generation
+from gateway.tasks.image import MAX_PICTURES
 
-MAX_PICTURES = 16
 # The types of content parts that hold pictures: OpenAI's and the ones that chat templates are written for.
 _TYPES = ("image_url", "image", "input_image")
 # Stands in a message for a picture of the request's own field: a caller's equal words are another object.

@@ -11,7 +11,7 @@ import pytest
 import websockets
 from websockets.exceptions import InvalidStatus
 
-from gateway.api.keyring import sha256
+from gateway.api.keyfile import sha256
 from gateway.api.live.socket import Closing, Socket
 from gateway.api.live.sound import MAX_KEPT_S, MAX_PENDING_S, Sound
 from gateway.app import create_app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,8 +10,10 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from gateway.api.live.speak import MAX_FLUSHES
-from tests.api.conftest import until
-from tests.api.live.conftest import Live, rest
+from gateway.app import create_app
+from gateway.config import Settings
+from tests.api.conftest import FIXTURES, row, until
+from tests.api.live.conftest import Live, rest, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -54,6 +57,19 @@ async def test_a_text_that_cannot_be_said_is_told_and_spares_the_session(live: L
         found = await rest(client)
     assert told(found) == ["Metadata", "Error", "Flushed", b"[two]", "Flushed"]
     assert found[1]["code"] == 5006
+
+
+async def test_a_text_over_the_callers_bound_is_told_and_spares_the_session(tmp_path: Path) -> None:
+    spell = row(
+        "spell", "text-to-speech", f"{FIXTURES}.spells:Engine", shape="aura", options={"gate": str(tmp_path / "gate")}
+    )
+    app = create_app(Settings(home=tmp_path, grace_s=0.0, max_cost=("characters=3",)), [spell])
+    async with serving(app) as live, live.connect("spell") as client:
+        for message in (speak("four"), '{"type":"Flush"}', speak("two"), '{"type":"Close"}'):
+            await client.send(message)
+        found = await rest(client)
+    assert told(found) == ["Metadata", "Error", "Flushed", b"[two]", "Flushed"]
+    assert found[1]["code"] == 3006
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,9 @@ SOUNDS: dict[str, Callable[[], bytes]] = {
     **{f"hours of opus in {kind}": partial(media.long_silence, 3 * 3600, kind) for kind in ("ogg", "mp4", "matroska")},
     "hours of chained ogg": lambda: media.encoded(sounds.silence(20), "opus", 8_000) * 300,
     "mp4 index": sounds.BOMBS["mp4 index"],
+    "mp4 tracks": partial(media.mp4_index_bomb, 600_000, 200),
+    "mp4 tracks as many as are allowed": partial(media.mp4_index_bomb, 600_000, 8),
+    "mp4 tables as long as are allowed": partial(media.mp4_index_bomb, 170_000, 8),
     "channels": lambda: media.wav(np.zeros(32_000 * 2, np.int16), 8_000, channels=32_000),
 }
 
@@ -83,6 +86,10 @@ class TestSounds:
     def test_a_sound_bomb_is_refused(self, site: Site, name: str) -> None:
         message = site.refuses(HEARS, content=SOUNDS[name](), headers=RAW)
         assert "'/audio'" in message
+
+    def test_a_file_of_too_many_tracks_is_refused_by_their_number(self, site: Site) -> None:
+        message = site.refuses(HEARS, content=media.mp4_index_bomb(1, 9), headers=RAW)
+        assert "must not have more than 8 tracks" in message
 
     def test_a_header_that_claims_hours_costs_what_the_file_holds(self, site: Site) -> None:
         claims = media.wav(media.tone(1.0, 16_000), 16_000, claimed_bytes=2**32 - 1)

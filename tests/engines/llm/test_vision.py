@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from gateway.engines.llm import Engine
-from gateway.engines.llm.pictures import MAX_PICTURES
 from gateway.errors import BadInput
+from gateway.tasks.image import MAX_PICTURES
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, Told, ask, load
 from tests.seeing import direct, shown, uri

@@ -103,9 +103,7 @@ class _Writer:
         if counted > MAX_REPEATS:
             raise Unsupported(self._where, f"a regular expression that counts beyond {MAX_REPEATS}")
         item = f"({self.sequence(nodes, times * max(1, counted))})"
-        if endless:
-            return f"{item}*" if least == 0 else f"{item}+" if least == 1 else f"{item}{{{least}}} {item}*"
-        return EMPTY if most == 0 else f"{item}{{{least},{most}}}"
+        return self._rules.chain(item, least, None if endless else most)
 
     def _members(self, members: Sequence[Any]) -> Ranges:
         negated = bool(members) and members[0][0] is _ops.NEGATE

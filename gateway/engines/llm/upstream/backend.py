@@ -23,7 +23,7 @@ from gateway.engines.llm.upstream.probe import NotReady, answers, is_listening, 
 from gateway.engines.llm.upstream.request import Facts, Translator
 from gateway.engines.llm.upstream.server import StartedServer
 from gateway.errors import GatewayError, ModelUnavailable, WorkerLost
-from gateway.tasks import Piece
+from gateway.tasks import Piece, Usage
 from gateway.tasks.generation import GenerationInput
 
 # How long a step waits for news: new arrivals wait no longer than this.
@@ -37,6 +37,7 @@ log = structlog.get_logger("gateway.engines.llm.upstream")
 class _Running:
     outlet: Outlet
     exchange: Future[None]
+    increments: int = 0
 
 
 class UpstreamBackend:
@@ -59,6 +60,7 @@ class UpstreamBackend:
         self._gone = threading.Event()
         self._on_lost: Callable[[], None] = lambda: None
         self._inside: dict[int, _Running] = {}
+        self._failed: dict[int, Usage] = {}
         self._arrivals: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._server = StartedServer(spec, options, files, self._lose) if options.command else None
         self._url = self._server.url if self._server is not None else str(options.url)
@@ -116,24 +118,37 @@ class UpstreamBackend:
             if running is None or running.outlet is not news.outlet:
                 continue
             given.append((news.outlet.id, news.content))
-            if isinstance(news.content, GatewayError) or news.content.is_last:
+            if isinstance(news.content, GatewayError):
+                self._fail(news.outlet.id)
+            elif news.content.is_last:
                 del self._inside[news.outlet.id]
+            else:
+                running.increments += 1
         if taken:
             self._loop.loop.call_soon_threadsafe(_release, taken)
         elif self._gone.is_set():
             given += self._fail_all()
         return given
 
-    def drop(self, id: int) -> None:
-        """Close the connection of a stream, so that the server stops its work."""
+    def drop(self, id: int) -> Usage | None:
+        """Close the connection of a stream, so that the server stops its work; the increments that it gave.
+
+        What the prompt cost, a server tells at the end alone.
+        """
         running = self._inside.pop(id, None)
-        if running is not None:
-            running.exchange.cancel()
+        if running is None:
+            return self._failed.pop(id, None)
+        running.exchange.cancel()
+        return Usage(completion_tokens=running.increments)
+
+    def _fail(self, id: int) -> None:
+        if (usage := self.drop(id)) is not None:
+            self._failed[id] = usage
 
     def _fail_all(self) -> list[tuple[int, Piece | GatewayError]]:
         ids = list(self._inside)
         for id in ids:
-            self.drop(id)
+            self._fail(id)
         return [(id, WorkerLost(BROKEN_OFF)) for id in ids]
 
     def _lose(self) -> None:

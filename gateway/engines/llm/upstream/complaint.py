@@ -25,18 +25,23 @@ _FIELDS = (
     *_NAMES,
 )
 _QUOTED = re.compile(r"['\"`/](" + "|".join(_FIELDS) + r")\b")
+_GRAMMAR = re.compile(r"(?:AiError: (?:[A-Z][\w' ]*: )?(?:Error: )?)?(.*?)(?: \([0-9a-f-]{36}\))?", re.DOTALL)
 _BARE = re.compile(r"\b(" + "|".join(name for name in _FIELDS if "_" in name or name == "temperature") + r")\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What a server says is wrong: a sentence, the field if it names one, its own code or type, further numbers."""
+    """What a server says is wrong: a sentence, the field if it names one, its own code or type, further numbers.
+
+    `code` is that of another gateway.
+    """
 
     sentence: str
     field: str | None = None
     kind: str = ""
     prompt_tokens: int | None = None
     window: int | None = None
+    code: int = 0
 
 
 def read_complaint(data: bytes) -> Complaint:
@@ -50,10 +55,10 @@ def read_complaint(data: bytes) -> Complaint:
 
 def complaint_of(body: Any) -> Complaint:
     """The forms of OpenAI, llama.cpp, vLLM, FastAPI and this gateway; anything else is a complaint without words."""
+    if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
+        return _gateways(body["errors"][0])
     while isinstance(body, dict) and isinstance(body.get("error"), dict):
         body = body["error"]
-    if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
-        body = body["errors"][0]
     if isinstance(body, dict) and isinstance(body.get("detail"), list) and body["detail"]:
         first = body["detail"][0]
         location = first.get("loc") if isinstance(first, dict) else None
@@ -64,12 +69,20 @@ def complaint_of(body: Any) -> Complaint:
     text = next((body[key] for key in ("message", "detail", "error") if isinstance(body.get(key), str)), "")
     kind = " ".join(str(body[key]) for key in ("type", "code") if body.get(key) is not None)
     param = body.get("param")
-    return Complaint(
-        clean(text),
-        _ours(param) if isinstance(param, str) else _field_in(text),
-        kind,
-        *(value if isinstance(value := body.get(key), int) else None for key in ("n_prompt_tokens", "n_ctx")),
+    tokens, window = (
+        value if isinstance(value := body.get(key), int) else None for key in ("n_prompt_tokens", "n_ctx")
     )
+    return Complaint(clean(text), _ours(param) if isinstance(param, str) else _field_in(text), kind, tokens, window)
+
+
+def _gateways(entry: Any) -> Complaint:
+    """One of `errors` of Cloudflare's envelope, without what the gateway in front will put around it again."""
+    if not isinstance(entry, dict):
+        return Complaint("")
+    text, code = entry.get("message"), entry.get("code")
+    found = _GRAMMAR.fullmatch(text) if isinstance(text, str) else None
+    sentence = clean(found[1]) if found is not None else ""
+    return Complaint(sentence, _field_in(sentence), code=code if isinstance(code, int) else 0)
 
 
 def clean(text: str) -> str:

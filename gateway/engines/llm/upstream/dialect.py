@@ -18,7 +18,8 @@ class Dialect:
 
     `names` maps our field to the server's; a field that is absent cannot be asked for. `all_tokens` is the `top_k`
     that keeps every token. `defaults` switches off what the server would do unasked. `cache` is how prompts of one
-    account are kept from being found by another: a salt, no reuse at all, or not at all.
+    account are kept from being found by another: a salt, no reuse at all, or not at all. With `takes_raw`, a raw prompt
+    and a fine-tune are fields of a chat; otherwise they are a route and a model's name.
     """
 
     name: Kind
@@ -32,6 +33,7 @@ class Dialect:
     holds_to_tool_choice: bool = True
     seeds: int | None = None
     usage_per_choice: bool = False
+    takes_raw: bool = False
     cache: Literal["salt", "switch", "none"] = "none"
 
 
@@ -68,12 +70,17 @@ _LLAMA_CPP = Dialect(
     usage_per_choice=True,
     cache="switch",
 )
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (_VLLM, _SGLANG, _LLAMA_CPP, Dialect("openai", seeds=(1 << 63) - 1))
-}
+_GATEWAY = Dialect("gateway", names=_EXTRAS, takes_template_options=True, seeds=(1 << 63) - 1, takes_raw=True)
+_OPENAI = Dialect("openai", seeds=(1 << 63) - 1)
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (_VLLM, _SGLANG, _LLAMA_CPP, _GATEWAY, _OPENAI)}
 _OWNERS: dict[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp"}
 
 
-def dialect_of(kind: str, owner: str) -> Dialect:
-    """The dialect that a row names or, for `auto`, that of the server which lists its models as `owned_by` this."""
-    return DIALECTS[_OWNERS.get(owner, "openai") if kind == "auto" else kind]
+def dialect_of(kind: str, owner: str, *, is_gateway: bool = False) -> Dialect:
+    """The dialect that a row names or, for `auto`, that of the server which lists its models as `owned_by` this.
+
+    Who owns a model of another gateway says nothing of it: `is_gateway` comes first.
+    """
+    if kind != "auto":
+        return DIALECTS[kind]
+    return _GATEWAY if is_gateway else DIALECTS[_OWNERS.get(owner, "openai")]

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from gateway.config import ConfigError, Frozen, ModelSpec
 
 PORT, FILES, KEY = "{port}", "{files}", "{key}"
-Kind = Literal["vllm", "sglang", "llama.cpp", "openai"]
+Kind = Literal["vllm", "sglang", "llama.cpp", "gateway", "openai"]
 
 
 class UpstreamOptions(Frozen):

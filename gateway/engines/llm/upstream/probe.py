@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,6 +15,8 @@ from gateway.engines.llm.upstream.options import UpstreamOptions
 from gateway.engines.llm.upstream.request import Facts
 
 ANSWER_S = 10.0
+# On every answer of a gateway.
+REQUEST_ID = "cf-ai-req-id"
 MAX_BODY_BYTES = 1 << 20
 
 
@@ -27,22 +29,25 @@ async def read_facts(client: httpx.AsyncClient, url: str, spec: ModelSpec, optio
 
     Raises `NotReady`, and `ConfigError` where waiting will not help: a wrong key, or no name for the model.
     """
-    health, _ = await _get(client, f"{url.removesuffix('/v1')}/health")
-    if health == 503:
+    health = await _get(client, f"{url.removesuffix('/v1')}/health")
+    if health.status == 503:
         raise NotReady("it is still loading")
-    status, body = await _get(client, f"{url}/models")
-    if status in (401, 403):
+    status, headers, body = await _get(client, f"{url}/models")
+    is_gateway = REQUEST_ID in headers
+    if status in (401, 403) or (is_gateway and status == 400):
         raise ConfigError(f"row {spec.name}: the server refuses the key (options: api_key_file, api_key_env)")
     if status == 503:
         raise NotReady("it is still loading")
     listed = _listed(body) if status == 200 else []
-    if not listed and options.model is None:
+    if not (listed or is_gateway or options.model):
         raise ConfigError(f"row {spec.name}: options.model: must be set, because the server lists no models")
-    own = next((entry for entry in listed if entry["id"] == options.model), listed[0] if listed else {})
+    # Another gateway has the same names, and may list none of them.
+    name = options.model or (spec.name if is_gateway else listed[0]["id"])
+    own = next((entry for entry in listed if entry["id"] == name), listed[0] if listed else {})
     windows = [window for window in (_window(own), spec.context_window) if window]
     return Facts(
-        model=options.model or own["id"],
-        dialect=dialect_of(options.server, str(own.get("owned_by", ""))),
+        model=name,
+        dialect=dialect_of(options.server, str(own.get("owned_by", "")), is_gateway=is_gateway),
         window=min(windows, default=None),
         adapters=frozenset(entry["id"] for entry in listed if entry.get("parent")),
     )
@@ -70,8 +75,16 @@ async def is_listening(url: str, connect_s: float) -> bool:
     return True
 
 
-async def _get(client: httpx.AsyncClient, address: str, within_s: float = ANSWER_S) -> tuple[int, bytes]:
-    """Status and bounded body; raises `NotReady` if there is no answer in time."""
+class _Answer(NamedTuple):
+    """What a server says to a question; the body is bounded."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+async def _get(client: httpx.AsyncClient, address: str, within_s: float = ANSWER_S) -> _Answer:
+    """The answer; raises `NotReady` if there is none in time."""
     body = bytearray()
     try:
         async with asyncio.timeout(within_s), client.stream("GET", address) as response:
@@ -79,7 +92,7 @@ async def _get(client: httpx.AsyncClient, address: str, within_s: float = ANSWER
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     break
-            return response.status_code, bytes(body)
+            return _Answer(response.status_code, response.headers, bytes(body))
     except (httpx.HTTPError, TimeoutError) as error:
         raise NotReady(f"it does not answer ({type(error).__name__})") from None
 

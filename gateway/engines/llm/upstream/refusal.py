@@ -12,6 +12,8 @@ from gateway.errors import (
     GatewayError,
     InferenceFailed,
     InvalidParameter,
+    JsonModeFailed,
+    LoraUnsupported,
     ModelUnavailable,
     Overloaded,
     RequestTimeout,
@@ -44,10 +46,18 @@ _PROMPTS = (
 )
 
 
+# Another gateway's refusals that its caller is told as they are, and the statuses that say what the others mean here.
+_SAID = {5005: LoraUnsupported, 5006: BadInput, 5024: JsonModeFailed, 8001: InvalidParameter}
+_MEANT = {3040: 429, 3043: 500, 3046: 408, 3050: 404, 5007: 404, 9106: 401}
+
+
 def error_of(status: int, complaint: Complaint, headers: Mapping[str, str]) -> GatewayError:
     """The failure that a caller is told of: `ModelUnavailable` where only the operator can help."""
     if is_about_length(complaint):
         return _too_long(complaint)
+    if complaint.code in _SAID:
+        return _SAID[complaint.code](complaint.sentence or None)
+    status = _MEANT.get(complaint.code, status)
     if status in (400, 422, 501):
         return _bad_input(complaint)
     if status == 413:

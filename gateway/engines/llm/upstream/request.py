@@ -67,12 +67,14 @@ class Translator:
         """
         self._refuse(generation)
         body: dict[str, Any] = {
-            "model": generation.lora or self._facts.model,
+            "model": self._facts.model,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if generation.lora is not None:
+            body["lora" if self._facts.dialect.takes_raw else "model"] = generation.lora
         body |= sampling_fields(generation, self._facts.dialect, window=self._facts.window) | self._cache(account)
-        if generation.raw:
+        if generation.raw and not self._facts.dialect.takes_raw:
             path, body = COMPLETIONS, body | self._raw(generation)
         else:
             path, body = CHAT, body | self._chat(generation)
@@ -83,7 +85,8 @@ class Translator:
         window = self._facts.window
         if window is not None and generation.max_tokens is not None and generation.max_tokens >= window:
             raise ContextExceeded(wanted=generation.max_tokens + 1, limit=window)
-        if generation.lora is not None and generation.lora not in self._facts.adapters:
+        is_listed = self._facts.dialect.takes_raw or generation.lora in self._facts.adapters
+        if generation.lora is not None and not is_listed:
             raise LoraUnsupported("'/lora' is not the name of a fine-tune of this model")
         refuse_unknown(generation, self._facts.dialect)
 
@@ -110,8 +113,7 @@ class Translator:
         return body | (_format(schema) if schema is not None and "json_schema" not in body else {})
 
     def _chat(self, generation: Generation) -> dict[str, Any]:
-        messages = generation.messages or (Message(role="user", content=generation.prompt),)
-        body: dict[str, Any] = {"messages": openai_messages(messages), **self._tools(generation)}
+        body: dict[str, Any] = {**self._said(generation), **self._tools(generation)}
         if generation.format.schema is not None and "response_format" not in body:
             body |= _format(generation.format.schema)
         if generation.logprobs is not None:
@@ -124,6 +126,12 @@ class Translator:
         elif generation.reasoning_effort is not None:
             body["reasoning_effort"] = generation.reasoning_effort
         return body | ({"chat_template_kwargs": options} if options else {})
+
+    def _said(self, generation: Generation) -> dict[str, Any]:
+        if generation.raw and not generation.messages:
+            return {"prompt": generation.prompt, "raw": True}
+        messages = generation.messages or (Message(role="user", content=generation.prompt),)
+        return {"messages": openai_messages(messages), **({"raw": True} if generation.raw else {})}
 
     def _forces(self, generation: Generation) -> bool:
         """Whether a call must be had by a schema, since the server does not hold to the choice."""

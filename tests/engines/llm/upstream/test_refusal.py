@@ -6,7 +6,20 @@ import pytest
 
 from gateway.engines.llm.upstream.complaint import clean, complaint_of
 from gateway.engines.llm.upstream.refusal import error_of, room_of
-from gateway.errors import ContextExceeded
+from gateway.errors import (
+    BadInput,
+    ContextExceeded,
+    GatewayError,
+    InferenceFailed,
+    InvalidParameter,
+    JsonModeFailed,
+    LoraUnsupported,
+    ModelNotFound,
+    ModelUnavailable,
+    Overloaded,
+    RequestTimeout,
+    WorkerLost,
+)
 
 # Sentences of vLLM (four), SGLang (two), llama.cpp, and Cloudflare.
 TOO_LONG = [
@@ -89,3 +102,42 @@ def test_sentences_lose_addresses_and_paths(theirs: str, ours: str) -> None:
 
 def test_sentences_are_bounded() -> None:
     assert len(clean("word " * 10_000)) == 300
+
+
+ID = "0750a4d6-3bec-4138-a070-4e1cbd5f2d01"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "detail"),
+    [
+        (BadInput("'/top_p' must be <= 1"), BadInput, "'/top_p' must be <= 1"),
+        (LoraUnsupported("no fine-tune: x"), LoraUnsupported, "no fine-tune: x"),
+        (InvalidParameter(), InvalidParameter, "Invalid input"),
+        (JsonModeFailed(), JsonModeFailed, "the answer is not complete JSON"),
+        (ContextExceeded(wanted=9, limit=8), ContextExceeded, None),
+        (Overloaded(), Overloaded, None),
+        (RequestTimeout(), RequestTimeout, None),
+        (WorkerLost(), InferenceFailed, None),
+        (ModelNotFound("@cf/a"), ModelUnavailable, None),
+        (ModelUnavailable("no weights in /srv/a/b"), ModelUnavailable, None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, GatewayError) else None,
+)
+@pytest.mark.parametrize("status", [None, 200])
+def test_another_gateways_error_is_told_as_its_own_caller_would_be(
+    theirs: GatewayError, ours: type[GatewayError], detail: str | None, status: int | None
+) -> None:
+    """Also in the middle of a stream, whose status was 200."""
+    message = theirs.message(ID)
+    body = {"errors": [{"message": message, "code": theirs.code}], "success": False, "error": {"message": message}}
+    error = error_of(status or theirs.status, complaint_of(body), {})
+    assert type(error) is ours
+    assert detail is None or error.detail == detail
+    assert ID not in error.detail
+    assert "/srv" not in error.detail
+
+
+@pytest.mark.parametrize("errors", [["no"], [{}], [{"message": 5, "code": "5006"}], [{"message": None, "code": 5006}]])
+def test_an_envelope_that_is_none_is_a_complaint_without_words(errors: list[object]) -> None:
+    assert complaint_of({"errors": errors}).sentence == ""
+    assert isinstance(error_of(400, complaint_of({"errors": errors}), {}), BadInput | InvalidParameter)

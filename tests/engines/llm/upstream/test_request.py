@@ -40,6 +40,7 @@ def test_a_plain_request_switches_off_what_a_server_would_do_unasked(kind: str) 
         "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "ignore_eos": False},
         "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "ignore_eos": False},
         "llama.cpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False, "cache_prompt": True},
+        "gateway": {"top_k": 0, "repetition_penalty": 1.0, "ignore_eos": False},
         "openai": {},
     }
     body.pop("cache_salt", None)
@@ -207,6 +208,22 @@ def test_accounts_share_no_cached_prompts() -> None:
 )
 def test_a_server_is_known_by_what_it_lists_unless_the_row_says(kind: str, owner: str, name: str) -> None:
     assert dialect_of(kind, owner).name == name
+
+
+def test_another_gateway_is_known_whoever_made_its_models() -> None:
+    assert dialect_of("auto", "vllm", is_gateway=True).name == "gateway"
+    assert dialect_of("openai", "vllm", is_gateway=True).name == "openai"
+
+
+def test_another_gateway_is_asked_in_its_own_fields() -> None:
+    request = translated("gateway", raw=True, lora="any", template_options={"a": 1}, think=True)
+    own = {"prompt": "Hi", "raw": True, "lora": "any", "model": "m"}
+    assert request.path == "chat/completions"
+    assert request.body.items() >= (own | {"chat_template_kwargs": {"a": 1, "enable_thinking": True}}).items()
+    assert "messages" not in request.body
+    turn = Message(role="user", content="Ho")
+    body = translated("gateway", raw=True, messages=(turn,)).body
+    assert (body["raw"], body["messages"]) == (True, [{"role": "user", "content": "Ho"}])
 
 
 URL = "http://127.0.0.1:1/v1"

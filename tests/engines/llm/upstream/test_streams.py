@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from gateway.engines.llm.upstream import event_loop
 from gateway.errors import GatewayError
+from gateway.tasks import Piece, Usage
 from tests.engines.llm.upstream.asking import HELLO, Asked, ask, serving
 from tests.engines.llm.upstream.scripted import SSE, Exchange, chunk, whole
 
@@ -26,6 +29,24 @@ def test_a_dropped_stream_closes_its_connection_at_once() -> None:
         engine.drop(5)
         assert closed.wait(30)
         assert engine.step() == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_without_an_end_costs_what_it_gave(fails: bool) -> None:
+    def broken(exchange: Exchange) -> None:
+        exchange.begin()
+        exchange.send(chunk({"content": "a"}) + chunk({"reasoning_content": "b"}))
+        if not fails:
+            exchange.until_closed()
+
+    with serving(broken) as (engine, _):
+        engine.admit(5, Asked(**HELLO))
+        given: list[Piece | GatewayError] = []
+        while len(given) < 2 + fails:
+            given += [piece for _, piece in engine.step()]
+        assert isinstance(given[-1], GatewayError) is fails
+        assert engine.drop(5) == Usage(completion_tokens=2)
+        assert engine.drop(5) is None
 
 
 def test_a_server_that_closes_what_it_promised_to_keep_loses_no_request() -> None:
