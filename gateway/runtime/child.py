@@ -21,9 +21,9 @@ from gateway.config import ModelSpec, SandboxMode
 from gateway.engines import automatic, device, preload
 from gateway.engines.base import Access, Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
-from gateway.runtime import messages, sandbox
+from gateway.runtime import framing, messages, sandbox
 from gateway.runtime.batch_loop import BatchLoop
-from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed, Stop
+from gateway.runtime.messages import Load, Loaded, LoadFailed, Stop
 from gateway.runtime.meter import Meter
 from gateway.runtime.pricing import Till
 from gateway.runtime.stream_loop import StreamLoop
@@ -66,7 +66,7 @@ class Pipe:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._frames = FrameBuffer()
+        self._frames = framing.FrameBuffer()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.sent_at = time.monotonic()
 
@@ -89,7 +89,7 @@ class Pipe:
         if not data:
             os._exit(0)
         for payload in self._frames.feed(data):
-            self._arrived.put(messages.for_worker(payload))
+            self._arrived.put(framing.for_worker(payload))
 
     def receive(self, *, wait: bool) -> Any:
         """The next message; None if there is none and `wait` is false."""
@@ -105,7 +105,7 @@ class Pipe:
     def send(self, message: messages.Message) -> None:
         """Send one message; the process ends if nobody is there to take it."""
         try:
-            self._connection.sendall(messages.to_frame(message))
+            self._connection.sendall(framing.to_frame(message))
         except OSError:
             os._exit(0)
         self.sent_at = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.errors import GatewayError
-from gateway.runtime import messages
+from gateway.runtime import framing, messages
 from gateway.runtime.messages import Failure, Job, Ran, Result
 from gateway.tasks import TASKS, Origin, Task, TaskInput
 
@@ -35,7 +35,7 @@ def form_of(task: Task, job: Job) -> Task:
 
 def parse(task: Task, job: Job) -> TaskInput:
     """The job's input; raises what its form raises for what does not fit."""
-    input = form_of(task, job).input.model_validate(messages.unpack(job.input))
+    input = form_of(task, job).input.model_validate(framing.unpack(job.input))
     return input.of(Origin(job.request_id, job.account, job.model, traceparent=job.traceparent))
 
 

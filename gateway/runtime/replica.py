@@ -12,7 +12,7 @@ import structlog
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, InferenceFailed, RequestTimeout, WorkerLost
-from gateway.runtime import messages
+from gateway.runtime import framing, messages
 from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Ran, Results, Run, Spent, Taken
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.nursery import Nursery
@@ -142,7 +142,7 @@ class Replica:
             request.timing.take(self._fed_at, together, self._load_began_at, self._load_ended_at)
         run = Run([request.job for request in batch])
         if sum(request.size_bytes for request in batch) > OFF_LOOP_BYTES:
-            self.worker.send_frame(await asyncio.to_thread(messages.to_frame, run))
+            self.worker.send_frame(await asyncio.to_thread(framing.to_frame, run))
         else:
             self.worker.send(run)
 
