@@ -19,7 +19,7 @@ class Exchange:
     `asked` is the name that the caller used: an alias of `model`, or that of a model it stands in for, if not its own.
     `status` is 0 until the answer's headers are sent, `code` is 0 for a success; `is_openai` says that the route is
     one of OpenAI's, whose clients read errors in a form of their own. `timing` is filled once a model accepted it.
-    `neurons` is what a whole answer would have cost on Cloudflare, if its model has a price.
+    `neurons` is what the answer would have cost on Cloudflare, if its model has a price and it is known in time.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
