@@ -1,4 +1,4 @@
-"""Tokens are counted, whether or not their caller waits for the last of them."""
+"""Tokens, and what they would have cost, are counted, whether or not their caller waits for the last of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,26 @@ from gateway.tasks import Origin, TaskInput
 from tests.runtime.conftest import serving, until
 
 ENDLESS = json.dumps([{"text": "a"}, {"text": "b"}, {"text": "c"}, {"wait": True}])
-SPEC = ModelSpec(name="say", task="text-generation", engine="tests.fixtures.engines.scripted:Engine")
+PRICE = [{"unit": "per M input tokens", "price": 11.0}, {"unit": "per M output tokens", "price": 22.0}]
+SPEC = ModelSpec.model_validate(
+    {
+        "name": "say",
+        "task": "text-generation",
+        "engine": "tests.fixtures.engines.scripted:Engine",
+        "properties": {"price": PRICE},
+    }
+)
 
 
 def counted(model: Model, kind: str) -> float:
     """The counter of the model's tokens."""
     found = model._means.metrics.registry.get_sample_value("gateway_tokens_total", {"model": "say", "kind": kind})
     return found or 0.0
+
+
+def neurons(model: Model) -> float:
+    """What the counter says that the model's answers would have cost: one neuron a token in, two a token out."""
+    return model._means.metrics.registry.get_sample_value("gateway_neurons_total", {"model": "say"}) or 0.0
 
 
 async def test_a_stream_that_is_left_counts_what_it_had() -> None:
@@ -38,6 +51,7 @@ async def test_a_stream_that_is_left_counts_what_it_had() -> None:
         await until(lambda: counted(model, "completion") > 0)
         assert counted(model, "completion") == 3
         assert counted(model, "prompt") == len(ENDLESS.split())
+        assert neurons(model) == pytest.approx(len(ENDLESS.split()) + 2 * 3)
 
 
 async def test_a_whole_answer_that_nobody_waits_for_counts_too() -> None:
@@ -61,6 +75,7 @@ async def test_a_finished_answer_counts_once(stream: bool) -> None:
         else:
             await model.infer(input, Origin("1"))
         assert (counted(model, "prompt"), counted(model, "completion")) == (3, 4)
+        assert neurons(model) == pytest.approx(3 + 2 * 4)
 
 
 def failing(*end: dict[str, Any]) -> str:
