@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import socket
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -161,9 +160,10 @@ class Child:
 
     def _confine(self, access: Access) -> dict[str, str]:
         """Before the weights are opened, and before there is a second thread: Landlock confines one."""
-        if self._birth.scratch is not None:
-            os.environ["TMPDIR"] = tempfile.tempdir = str(self._birth.scratch)
-        confinement = sandbox.confine(self._birth.sandbox, access, self._birth.scratch)
+        scratch = self._birth.scratch
+        if scratch is not None and not access.programs:
+            preload.settle_in(scratch)
+        confinement = sandbox.confine(self._birth.sandbox, access, scratch)
         log.info("sandbox", **confinement)
         self._pipe.watch()
         return confinement

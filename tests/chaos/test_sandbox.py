@@ -99,6 +99,8 @@ def test_a_worker_may_do_what_libraries_need(server: Server, act: str) -> None:
         ("@test/programs", "ipv4", "done"),
         ("@test/programs", "write_elsewhere", "done"),
         ("@test/programs", "management_socket", "done"),
+        ("@test/programs", "find_the_common_temporary_folder", "done"),
+        ("@test/plain", "find_the_common_temporary_folder", "ENOENT"),
     ],
 )
 def test_what_an_engine_declares_is_left_to_it(server: Server, model: str, act: str, outcome: str) -> None:
