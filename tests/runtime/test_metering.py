@@ -97,10 +97,10 @@ async def test_a_stream_whose_worker_is_killed_counts_what_has_come_of_it() -> N
         text = ""
         while text != "abc":
             text += (await anext(pieces)).text
-        (keeper,) = model._keepers
-        assert keeper.replica is not None
-        assert keeper.replica.worker.pid is not None
-        os.kill(keeper.replica.worker.pid, signal.SIGKILL)
+        worker = model._keepers[0].worker
+        assert worker is not None
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(WorkerLost):
             await anext(pieces)
         assert counted(model, "completion") == 3
