@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WINDOW = 32
 # Wide enough weights that positions and attention show in the output, which the usual 0.02 would hide.
 SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "initializer_range": 0.3}
+
+
+def words(count: int, longest: int = 50, seed: int = 0) -> list[str]:
+    """Texts of 1 to `longest` letters: by default shorter and longer than the window."""
+    source = random.Random(seed)
+    return [" ".join(source.choices(LETTERS, k=source.randint(1, longest))) for _ in range(count)]
 
 
 def word_tokenizer(window: int = WINDOW) -> PreTrainedTokenizerFast:

@@ -10,10 +10,10 @@ import numpy as np
 from gateway.engines.base import Engine as Base
 from gateway.tasks import Usage
 from gateway.tasks.drawing import Picture
-from gateway.tasks.speech_recognition import Segment, Transcript, TranscriptionInfo
 from gateway.tasks.text_classification import Label, TextClassificationOutput
 from gateway.tasks.text_embeddings import Embedded, EmbeddingsInput
 from gateway.tasks.text_to_speech import SpeechOutput
+from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo
 
 
 def _classify(input: Any) -> TextClassificationOutput:

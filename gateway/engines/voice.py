@@ -6,7 +6,7 @@ import numpy as np
 from faster_whisper.vad import get_speech_timestamps
 from numpy.typing import NDArray
 
-from gateway.tasks.speech_recognition import Span
+from gateway.tasks.transcript import Span
 
 RATE_HZ = 16_000
 SHORTEST_PAUSE_MS = 100

@@ -25,7 +25,8 @@ from gateway.engines.whisper_features import BlockwiseFeatures
 from gateway.errors import BadInput, GatewayError, ModelUnavailable
 from gateway.tasks import Task
 from gateway.tasks.speech_listening import ListeningInput, is_news
-from gateway.tasks.speech_recognition import Decoding, Segment, SpeechInput, Transcript, TranscriptionInfo, Word
+from gateway.tasks.speech_recognition import Decoding, SpeechInput
+from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo, Word
 
 _RATE_HZ = 16_000
 _FASTEST_FIRST = {"cpu": ("int8", "int8_float32", "float32"), "cuda": ("float16", "int8_float16", "float32")}

@@ -21,10 +21,12 @@ from gateway.config import ModelSpec, SandboxMode
 from gateway.engines import automatic, device, preload
 from gateway.engines.base import Access, Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
-from gateway.runtime import messages, sandbox
-from gateway.runtime.loops import BatchLoop, StreamLoop
-from gateway.runtime.messages import FrameBuffer, Load, Loaded, LoadFailed, Stop
+from gateway.runtime import framing, messages, sandbox
+from gateway.runtime.batch_loop import BatchLoop
+from gateway.runtime.messages import Load, Loaded, LoadFailed, Stop
 from gateway.runtime.meter import Meter
+from gateway.runtime.pricing import Till
+from gateway.runtime.stream_loop import StreamLoop
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
@@ -32,7 +34,7 @@ log = structlog.get_logger("gateway.worker")
 
 @dataclass(frozen=True)
 class Birth:
-    """What a worker is told by its parent before the first frame."""
+    """What a worker is told by its parent before the first frame; `born_at` is in the machine's monotonic time."""
 
     name: str
     born_at: float
@@ -64,7 +66,7 @@ class Pipe:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._frames = FrameBuffer()
+        self._frames = framing.FrameBuffer()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.sent_at = time.monotonic()
 
@@ -87,7 +89,7 @@ class Pipe:
         if not data:
             os._exit(0)
         for payload in self._frames.feed(data):
-            self._arrived.put(messages.for_worker(payload))
+            self._arrived.put(framing.for_worker(payload))
 
     def receive(self, *, wait: bool) -> Any:
         """The next message; None if there is none and `wait` is false."""
@@ -103,7 +105,7 @@ class Pipe:
     def send(self, message: messages.Message) -> None:
         """Send one message; the process ends if nobody is there to take it."""
         try:
-            self._connection.sendall(messages.to_frame(message))
+            self._connection.sendall(framing.to_frame(message))
         except OSError:
             os._exit(0)
         self.sent_at = time.monotonic()
@@ -130,15 +132,16 @@ class Child:
             return
         self._pipe.send(loaded)
         engine.watch(self._pipe.stop)
+        till = Till(engine.spec)
         if isinstance(engine, StreamEngine):
-            StreamLoop(self._pipe, engine, task, self._meter).run()
+            StreamLoop(self._pipe, engine, task, self._meter, till).run()
         else:
-            BatchLoop(self._pipe, engine, task, self._meter).run()
+            BatchLoop(self._pipe, engine, task, self._meter, till).run()
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
-        seconds = {"process": max(0.0, time.time() - self._birth.born_at)}
         started = time.monotonic()
+        seconds = {"process": started - self._birth.born_at}
         spec = ModelSpec.model_validate(message.spec)
         task = TASKS.get(spec.task, spec.shape)
         name = automatic.engine_name(spec)

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from gateway.runtime import messages
+from gateway.runtime import framing
 from gateway.runtime.worker import OFF_LOOP_BYTES
 from gateway.tasks import Extent, TaskInput
 
@@ -18,4 +18,4 @@ async def packed(input: TaskInput, extent: Extent) -> msgspec.Raw:
     """The fields that the caller set, in msgpack; in a thread unless they are few for certain."""
     values = input.model_dump(exclude_unset=True)
     is_small = extent.rows * extent.length < _SURELY_SMALL
-    return msgspec.Raw(messages.pack(values) if is_small else await asyncio.to_thread(messages.pack, values))
+    return msgspec.Raw(framing.pack(values) if is_small else await asyncio.to_thread(framing.pack, values))

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.config import ModelSpec
 from gateway.errors import GatewayError, InferenceFailed, RequestTimeout, WorkerLost
-from gateway.runtime import messages
+from gateway.runtime import framing, messages
 from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Ran, Results, Run, Spent, Taken
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.nursery import Nursery
@@ -142,7 +142,7 @@ class Replica:
             request.timing.take(self._fed_at, together, self._load_began_at, self._load_ended_at)
         run = Run([request.job for request in batch])
         if sum(request.size_bytes for request in batch) > OFF_LOOP_BYTES:
-            self.worker.send_frame(await asyncio.to_thread(messages.to_frame, run))
+            self.worker.send_frame(await asyncio.to_thread(framing.to_frame, run))
         else:
             self.worker.send(run)
 
@@ -185,7 +185,7 @@ class Replica:
         """Nothing that is inside will be answered; what was made of it counts all the same."""
         for request in self.inside.values():
             if request.spent is not None:
-                self._metrics.count_tokens(self.spec.name, request.spent)
+                self._metrics.count_usage(self.spec.name, request.spent)
             request.fail(error)
         self.inside.clear()
         self._note_inside()
@@ -231,9 +231,9 @@ class Replica:
                 request.timing.work(job.began_at, job.ended_at, self.worker.pid or 0)
 
     def _meter(self, source: Answer | Piece | Spent | None) -> None:
-        """Tokens count, whether or not their caller is still there."""
+        """What was made counts, whether or not its caller is still there."""
         if source is not None and source.usage is not None:
-            self._metrics.count_tokens(self.spec.name, source.usage)
+            self._metrics.count_usage(self.spec.name, source.usage)
 
     def _finish(self, result: messages.Result) -> None:
         request = self.inside.pop(result.id, None)

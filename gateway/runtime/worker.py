@@ -16,7 +16,7 @@ import structlog
 
 from gateway.config import ModelSpec
 from gateway.errors import ModelUnavailable
-from gateway.runtime import messages
+from gateway.runtime import framing, messages
 from gateway.runtime.messages import FromWorker, Load, Loaded, LoadFailed, Ping, Pong, Stop
 from gateway.runtime.nursery import Nursery
 from gateway.runtime.scratch import Scratch
@@ -45,7 +45,7 @@ class Worker(asyncio.Protocol):
         self.heard_at = time.monotonic()
         self._on_message = on_message
         self._on_lost = on_lost
-        self._frames = messages.FrameBuffer()
+        self._frames = framing.FrameBuffer()
         self._transport: asyncio.Transport | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
         self._scratch: Scratch | None = None
@@ -122,7 +122,7 @@ class Worker(asyncio.Protocol):
 
     def send(self, message: messages.Message) -> None:
         """Send a small message; to a lost worker, nothing happens."""
-        self.send_frame(messages.to_frame(message))
+        self.send_frame(framing.to_frame(message))
 
     def send_frame(self, frame: bytes) -> None:
         """Send a packed message."""
@@ -178,7 +178,7 @@ class Worker(asyncio.Protocol):
         self._pinged_at = None
         try:
             for payload in self._frames.feed(data):
-                self._receive(messages.for_gateway(payload))
+                self._receive(framing.for_gateway(payload))
         except Exception:
             log.exception("worker unreadable", model=self.spec.name, worker=self.pid)
             self.kill()

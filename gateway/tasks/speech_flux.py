@@ -12,7 +12,8 @@ from gateway.tasks import media
 from gateway.tasks.base import Task
 from gateway.tasks.speech_audio import LiveSampleRate
 from gateway.tasks.speech_listening import Hearing, ListeningInput, Window, hearing
-from gateway.tasks.speech_recognition import COMMON, Decoding, Transcript
+from gateway.tasks.speech_recognition import COMMON, Decoding
+from gateway.tasks.transcript import Transcript
 from gateway.tasks.validation import ByteArray
 
 Event = Literal["Update", "StartOfTurn", "EagerEndOfTurn", "TurnResumed", "EndOfTurn"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from gateway.tasks.speech_recognition import Span, SpeechInput, Transcript
+from gateway.tasks.speech_recognition import SpeechInput
 from gateway.tasks.speech_words import Spoken, spoken_words
+from gateway.tasks.transcript import Span, Transcript
 
 
 class Window(BaseModel):

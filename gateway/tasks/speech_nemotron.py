@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from gateway.tasks.base import Task
 from gateway.tasks.speech_audio import AudioObjectOrBase64, Channels, SampleRate, as_file
-from gateway.tasks.speech_recognition import COMMON, Decoding, SpeechInput, Transcript
+from gateway.tasks.speech_recognition import COMMON, Decoding, SpeechInput
+from gateway.tasks.transcript import Transcript
 
 
 class NemotronInput(SpeechInput):

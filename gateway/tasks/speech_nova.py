@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic reads the standard library's
 from gateway.tasks.base import Task
 from gateway.tasks.speech_audio import AudioObject, Channels, SampleRate, as_file
 from gateway.tasks.speech_listening import Hearing, ListeningInput, hearing
-from gateway.tasks.speech_recognition import COMMON, Decoding, LanguageTag, Transcript
+from gateway.tasks.speech_recognition import COMMON, Decoding, LanguageTag
 from gateway.tasks.speech_words import (
     NovaWord,
     Paragraphs,
@@ -24,6 +24,7 @@ from gateway.tasks.speech_words import (
     paragraphs,
     spoken_words,
 )
+from gateway.tasks.transcript import Transcript
 from gateway.tasks.validation import schema_error
 
 Encoding = Literal["linear16", "flac", "mulaw", "amr-nb", "amr-wb", "opus", "speex", "g729"]

@@ -8,10 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from gateway.config import MIB
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.audio_header import seconds
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost
 from gateway.tasks.media import vowels
+from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo, Word, to_vtt
 from gateway.tasks.validation import Base64, Boolean, ByteArray, Integer, Number, Text
 
 LanguageTag = Annotated[Text, Field(max_length=32)]
@@ -96,67 +98,6 @@ class Decoding(BaseModel):
     hallucination_silence_threshold: float | None = None
 
 
-class Word(BaseModel):
-    """A word and when it is spoken, in seconds."""
-
-    word: str
-    start: float
-    end: float
-
-
-class Segment(BaseModel):
-    """A stretch of speech, in seconds, with the decoder's own confidence figures."""
-
-    start: float
-    end: float
-    text: str
-    temperature: float = 0.0
-    avg_logprob: float = 0.0
-    compression_ratio: float = 0.0
-    no_speech_prob: float = 0.0
-    words: list[Word] = Field(default_factory=list)
-
-
-class TranscriptionInfo(BaseModel):
-    """What was heard; durations in seconds."""
-
-    language: str
-    language_probability: float
-    duration: float
-    duration_after_vad: float
-
-
-class Span(BaseModel):
-    """A stretch of time in seconds."""
-
-    start: float
-    end: float
-
-
-class Transcript(BaseModel):
-    """What an engine returns: the segments and what is known of the whole.
-
-    `confidences` has one entry per word; `voice` is where somebody speaks, for inputs that ask for it; `others` are
-    the transcripts of the further channels, for inputs that ask by channel; `asked` is the input, for forms whose
-    answer depends on what was asked.
-    """
-
-    transcription_info: TranscriptionInfo
-    segments: list[Segment]
-    confidences: list[float] = Field(default_factory=list)
-    voice: list[Span] = Field(default_factory=list)
-    others: list[Transcript] = Field(default_factory=list)
-    asked: Any = None
-
-    def text(self) -> str:
-        """The whole text."""
-        return "".join(segment.text for segment in self.segments).strip()
-
-    def words(self) -> list[Word]:
-        """All words in order."""
-        return [word for segment in self.segments for word in segment.words]
-
-
 class WhisperOutput(BaseModel):
     """The answer of whisper and whisper-tiny-en."""
 
@@ -174,19 +115,6 @@ class WhisperTurboOutput(BaseModel):
     word_count: int
     segments: list[Segment]
     vtt: str
-
-
-def _timestamp(seconds: float) -> str:
-    milliseconds = round(seconds * 1000)
-    hours, rest = divmod(milliseconds, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
-
-
-def to_vtt(segments: list[Segment]) -> str:
-    """WebVTT (W3C) with one cue per segment."""
-    cues = [f"{_timestamp(s.start)} --> {_timestamp(s.end)}\n{s.text.strip()}\n" for s in segments]
-    return "WEBVTT\n\n" + "\n".join(cues)
 
 
 def _whisper(transcript: Transcript) -> WhisperOutput:
@@ -207,12 +135,20 @@ def _turbo(transcript: Transcript) -> WhisperTurboOutput:
     )
 
 
+def _measure(input: Any, transcript: Transcript) -> Amounts:
+    """The seconds of every channel that was heard. A live session asks for the same sound again and again: none."""
+    if getattr(input, "window", None) is not None:
+        return Amounts(audio_s=0.0)
+    return Amounts(audio_s=transcript.transcription_info.duration * (1 + len(transcript.others)))
+
+
 COMMON: dict[str, Any] = {
     "name": "automatic-speech-recognition",
     "title": "Automatic Speech Recognition",
     "media_field": "audio",
     "canary": {"audio": vowels(0.5)},
     "max_body_bytes": 100 * MIB,
+    "measure": _measure,
 }
 WHISPER = Task(**COMMON, shape="whisper", input=WhisperInput, output=WhisperOutput, render=_whisper)
 TURBO = Task(

@@ -10,7 +10,7 @@ from typing import NotRequired
 from pydantic import BaseModel
 from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
 
-from gateway.tasks.speech_recognition import Transcript
+from gateway.tasks.transcript import Transcript
 
 # Scripts that put no spaces between words.
 _UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "my"})

@@ -5,8 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server import Server, gateway, write_models
+from tests.waiting import eventually
 
 ROOT = str(Path(__file__).parents[2])
 HEADERS = {"Authorization": "Bearer any"}
@@ -31,16 +30,6 @@ def session_processes(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] != "Z":
                 alive.append(int(entry.name))
     return alive
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether `condition` comes true before a generous bound."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def waiting_row(gate: Path) -> str:

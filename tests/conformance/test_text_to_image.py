@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +23,7 @@ from PIL import Image
 from tests import tiny_diffusion
 from tests.server import ACCOUNT, Server, gateway, write_models
 from tests.tiny_vision import picture
+from tests.waiting import eventually
 
 SD, FLUX, FLUX_2 = "@test/sd", "@test/flux-1", "@test/flux-2"
 # JPEG turns a difference in the last digit into one of a whole step of its own.
@@ -184,13 +184,3 @@ def test_a_caller_who_leaves_frees_the_worker_at_the_next_step(site: Site) -> No
 def running(server: Server) -> int:
     models = httpx.get(f"http://127.0.0.1:{server.port}/ready").json()["models"]
     return next(int(model["running"]) for model in models if model["name"] == SD)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether `condition` comes true before a generous bound."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,6 @@ def engine(files: Path, **fields: Any) -> Engine:
     return Engine(ModelSpec(name="@local/x", task=TASK.name, engine="classifier", **fields), TASK, files)
 
 
-def words(count: int) -> list[str]:
-    """Texts of 1 to 50 letters: shorter and longer than the window."""
-    source = random.Random(0)
-    return [" ".join(source.choices(tiny.LETTERS, k=source.randint(1, 50))) for _ in range(count)]
-
-
 def classify(engine: Engine, texts: list[str]) -> list[dict[str, float]]:
     outputs = engine.run([TASK.parse({"text": text}) for text in texts])
     return [{label.label: label.score for label in output.root} for output in outputs]
@@ -52,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["distilbert", "bert"])
 @pytest.mark.parametrize("labels", [("NEGATIVE", "POSITIVE"), ("z", "a", "m")])
 def test_labels_and_scores_equal_the_librarys(kind: str, labels: tuple[str, ...], tmp_path: Path) -> None:
-    files, texts = tiny.sequence_classifier(tmp_path / "model", labels, kind), words(20)
+    files, texts = tiny.sequence_classifier(tmp_path / "model", labels, kind), tiny.words(20)
     answers = classify(engine(files), texts)
     assert all(tuple(answer) == labels for answer in answers)
     direct = pipeline("text-classification", model=str(files), device="cpu", dtype=torch.float32)
@@ -72,7 +65,7 @@ def test_weights_without_a_head_are_refused_rather_than_guessed(tmp_path: Path) 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 5e-2)])
 def test_a_batch_of_one_equals_a_batch_of_a_hundred(folder: Path, dtype: str, tolerance: float) -> None:
-    loaded, texts = engine(folder, dtype=dtype), words(100)
+    loaded, texts = engine(folder, dtype=dtype), tiny.words(100)
     alone = [classify(loaded, [text])[0] for text in texts]
     np.testing.assert_allclose(scores(classify(loaded, texts)), scores(alone), atol=tolerance)
 
@@ -98,12 +91,12 @@ def head(**fields: Any) -> dict[str, Any]:
     [({}, 1), ({"labels": ["a", "b", "c"], "weight": np.eye(3, 32).tolist(), "bias": [0.0, 1.0, 2.0]}, 3)],
 )
 def test_a_head_turns_vectors_into_probabilities(tmp_path: Path, fields: dict[str, Any], rows: int) -> None:
-    files, texts = tiny.sentence_encoder(tmp_path / "model"), words(10)
+    files, texts = tiny.sentence_encoder(tmp_path / "model"), tiny.words(10)
     encoder, given = Encoder(files, Precision("cpu", "float32")), Head.model_validate(head(**fields))
     vectors = torch.tensor(encoder.encode(encoder.tokenize(texts), ["mean"] * len(texts)), dtype=torch.float64)
     logits = vectors @ torch.tensor(given.weight, dtype=torch.float64).T + torch.tensor(given.bias)
     expected = logits.softmax(-1) if rows > 1 else torch.cat([1 - logits.sigmoid(), logits.sigmoid()], dim=1)
-    np.testing.assert_allclose(Headed(encoder, given).probabilities(texts), expected, atol=1e-6)
+    np.testing.assert_allclose(Headed(encoder, given).judge(texts)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

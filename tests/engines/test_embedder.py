@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ def engine(files: Path, **fields: Any) -> Engine:
     return Engine(ModelSpec(name="@local/x", task=TASK.name, engine="embedder", **fields), TASK, files)
 
 
-def words(count: int, seed: int = 0) -> list[str]:
-    """Texts of 1 to 50 letters: shorter and longer than the window."""
-    source = random.Random(seed)
-    return [" ".join(source.choices(tiny.LETTERS, k=source.randint(1, 50))) for _ in range(count)]
-
-
 def embed(engine: Engine, *bodies: dict[str, Any]) -> list[Any]:
     return list(engine.run([TASK.parse(body) for body in bodies]))
 
@@ -49,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "distilbert", "electra"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_vectors_equal_the_librarys(kind: str, pooling: str, tmp_path: Path) -> None:
-    files, texts = tiny.sentence_encoder(tmp_path / kind, kind), words(40)
+    files, texts = tiny.sentence_encoder(tmp_path / kind, kind), tiny.words(40)
     output = embed(engine(files), {"text": texts, "pooling": pooling})[0]
     assert output.data.dtype == np.float32
     assert output.shape == [40, 32]
@@ -57,21 +50,21 @@ def test_vectors_equal_the_librarys(kind: str, pooling: str, tmp_path: Path) -> 
 
 
 def test_bfloat16_stays_close_to_float32(folder: Path) -> None:
-    texts = words(40)
+    texts = tiny.words(40)
     output = embed(engine(folder, dtype="bfloat16"), {"text": texts})[0]
     np.testing.assert_allclose(output.data, reference(folder, texts), atol=TOLERANCE["bfloat16"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_batch_of_one_equals_a_batch_of_a_hundred(folder: Path, dtype: str) -> None:
-    loaded, texts = engine(folder, dtype=dtype), words(100)
+    loaded, texts = engine(folder, dtype=dtype), tiny.words(100)
     together = embed(loaded, {"text": texts})[0].data
     alone = np.concatenate([embed(loaded, {"text": text})[0].data for text in texts])
     np.testing.assert_allclose(together, alone, atol=TOLERANCE[dtype])
 
 
 def test_inputs_of_different_sizes_and_poolings_share_a_batch(folder: Path) -> None:
-    texts = words(9)
+    texts = tiny.words(9)
     parts = [(texts[:1], "cls"), (texts[1:6], "mean"), (texts[6:], "cls")]
     outputs = embed(engine(folder), *({"text": part, "pooling": pooling} for part, pooling in parts))
     assert [output.pooling for output in outputs] == ["cls", "mean", "cls"]
@@ -106,7 +99,7 @@ def test_the_row_overrules_the_folder_on_length_one(
 ) -> None:
     files = tiny.sentence_encoder(tmp_path / "model", normalize=of_model)
     options = {} if of_row is None else {"normalize": of_row}
-    norms = np.linalg.norm(embed(engine(files, options=options), {"text": words(5)})[0].data, axis=1)
+    norms = np.linalg.norm(embed(engine(files, options=options), {"text": tiny.words(5)})[0].data, axis=1)
     assert bool(np.allclose(norms, 1, atol=1e-5)) is expected
 
 

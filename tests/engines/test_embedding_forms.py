@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,6 @@ def engine(files: Path, shape: str, **fields: Any) -> Engine:
         name="@local/x", task=task.name, shape=shape, engine="embedder", dtype="float32", device="cpu", **fields
     )
     return Engine(spec, task, files)
-
-
-def words(count: int, longest: int = 100, seed: int = 0) -> list[str]:
-    source = random.Random(seed)
-    return [" ".join(source.choices(tiny.LETTERS, k=source.randint(1, longest))) for _ in range(count)]
 
 
 def run(engine: Engine, *bodies: dict[str, Any]) -> list[Any]:
@@ -62,7 +56,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("like", tiny_text.EMBEDDERS)
 def test_texts_equal_the_librarys(folders: dict[str, Path], like: str) -> None:
-    texts = words(20)
+    texts = tiny.words(20, 100)
     body = {"text": texts, "truncate_inputs": True}
     (answer,) = run(engine(folders[like], like), body)
     assert answer["shape"] == [20, 32]
@@ -74,7 +68,7 @@ def test_texts_equal_the_librarys(folders: dict[str, Path], like: str) -> None:
 
 @pytest.mark.parametrize("like", tiny_text.EMBEDDERS)
 def test_a_batch_of_one_equals_a_batch_of_a_hundred(folders: dict[str, Path], like: str) -> None:
-    loaded, texts = engine(folders[like], like), words(100)
+    loaded, texts = engine(folders[like], like), tiny.words(100, 100)
     (together,) = run(loaded, {"text": texts, "truncate_inputs": True})
     alone = [run(loaded, {"text": text, "truncate_inputs": True})[0]["data"][0] for text in texts]
     assert_close(together["data"], alone)
@@ -88,7 +82,7 @@ def test_a_default_prompt_of_the_folder_counts(tmp_path: Path) -> None:
 
 
 def test_the_form_of_plamo_is_for_any_embedder(folders: dict[str, Path]) -> None:
-    files, texts = folders["bge-m3"], words(3, 20)
+    files, texts = folders["bge-m3"], tiny.words(3, 20)
     many, one = run(engine(files, "plamo-embedding"), {"text": texts}, {"text": texts[0]})
     assert list(many) == ["data", "shape"]
     assert_close(many["data"], library(files).encode(texts))
@@ -98,7 +92,7 @@ def test_the_form_of_plamo_is_for_any_embedder(folders: dict[str, Path]) -> None
 
 def test_qwen_prompts_follow_the_kind_of_text(folders: dict[str, Path]) -> None:
     model, loaded = library(folders["qwen3-embedding"]), engine(folders["qwen3-embedding"], "qwen3-embedding")
-    texts, wish = words(6, 30), {"instruction": "f i n d"}
+    texts, wish = tiny.words(6, 30), {"instruction": "f i n d"}
     prompt = "Instruct: f i n d\nQuery:"
     answers = run(
         loaded,
@@ -119,7 +113,7 @@ def test_qwen_prompts_follow_the_kind_of_text(folders: dict[str, Path]) -> None:
 
 
 def test_bge_m3_ranks_contexts_for_a_query(folders: dict[str, Path]) -> None:
-    model, texts = library(folders["bge-m3"]), words(20, 50)
+    model, texts = library(folders["bge-m3"]), tiny.words(20, 50)
     (answer,) = run(engine(folders["bge-m3"], "bge-m3"), {"query": "a b c", "contexts": contexts(texts)})
     expected = model.similarity(model.encode_query(["a b c"]), model.encode_document(texts))[0].numpy()
     assert list(answer) == ["response"]
@@ -128,7 +122,7 @@ def test_bge_m3_ranks_contexts_for_a_query(folders: dict[str, Path]) -> None:
 
 
 def test_bge_m3_embeds_contexts_without_a_query(folders: dict[str, Path]) -> None:
-    texts = words(5, 50)
+    texts = tiny.words(5, 50)
     (answer,) = run(engine(folders["bge-m3"], "bge-m3"), {"contexts": contexts(texts)})
     assert list(answer) == ["response", "shape", "pooling"]
     assert (answer["shape"], answer["pooling"]) == ([5, 32], "cls")
@@ -152,7 +146,7 @@ def test_bge_m3_refuses_what_is_too_long_and_spares_its_neighbours(folders: dict
 
 
 def test_forms_and_poolings_share_a_batch(folders: dict[str, Path]) -> None:
-    loaded, texts = engine(folders["bge-m3"], "bge-m3"), words(12, 50)
+    loaded, texts = engine(folders["bge-m3"], "bge-m3"), tiny.words(12, 50)
     bodies = [{"text": texts[:3]}, {"query": texts[3], "contexts": contexts(texts[4:9])}, {"text": texts[9:]}]
     together = run(loaded, *bodies)
     for answer, body in zip(together, bodies, strict=True):

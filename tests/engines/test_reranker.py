@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ TOLERANCE = {"float32": 1e-5, "bfloat16": 5e-2}
 def engine(files: Path, **fields: Any) -> Engine:
     fields = {"dtype": "float32", "device": "cpu"} | fields
     return Engine(ModelSpec(name="@local/x", task=TASK.name, engine="reranker", **fields), TASK, files)
-
-
-def words(count: int, seed: int = 0) -> list[str]:
-    """Texts of 1 to 40 letters: shorter and longer than the window."""
-    source = random.Random(seed)
-    return [" ".join(source.choices(tiny.LETTERS, k=source.randint(1, 40))) for _ in range(count)]
 
 
 def body(query: str, texts: list[str], **more: Any) -> dict[str, Any]:
@@ -60,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "electra"])
 @pytest.mark.parametrize("query", ["a b c", "x " * 40])
 def test_order_and_scores_equal_the_librarys(kind: str, query: str, tmp_path: Path) -> None:
-    files, texts = tiny_text.cross_encoder(tmp_path / kind, kind), words(40)
+    files, texts = tiny_text.cross_encoder(tmp_path / kind, kind), tiny.words(40, 40)
     found = rank(engine(files), body(query, texts))[0]
     assert np.ptp([score for _, score in found]) > 0.05, "scores too alike to tell an order"
     assert_same(found, reference(files, query, texts))
@@ -68,14 +61,14 @@ def test_order_and_scores_equal_the_librarys(kind: str, query: str, tmp_path: Pa
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_batch_of_one_equals_a_batch_of_many(folder: Path, dtype: str) -> None:
-    loaded, texts = engine(folder, dtype=dtype), words(50)
+    loaded, texts = engine(folder, dtype=dtype), tiny.words(50, 40)
     together = rank(loaded, body("a b", texts))[0]
     alone = [(index, rank(loaded, body("a b", [text]))[0][0][1]) for index, text in enumerate(texts)]
     assert_same(together, sorted(alone, key=lambda item: -item[1]), dtype)
 
 
 def test_requests_in_one_batch_are_ranked_apart(folder: Path) -> None:
-    texts = words(30)
+    texts = tiny.words(30, 40)
     bodies = [("a b", texts[:1]), ("q r s t", texts[1:20]), ("z", texts[20:])]
     found = rank(engine(folder), *(body(query, part) for query, part in bodies))
     for ranking, (query, part) in zip(found, bodies, strict=True):
@@ -83,7 +76,7 @@ def test_requests_in_one_batch_are_ranked_apart(folder: Path) -> None:
 
 
 def test_top_k_keeps_the_best(folder: Path) -> None:
-    loaded, texts = engine(folder), words(9)
+    loaded, texts = engine(folder), tiny.words(9, 40)
     everything, best, more = rank(loaded, body("a", texts), body("a", texts, top_k=2), body("a", texts, top_k=50))
     assert_same(best, everything[:2])
     assert_same(more, everything)

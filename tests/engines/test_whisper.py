@@ -21,7 +21,7 @@ from gateway.engines.whisper import Engine
 from gateway.engines.whisper_features import BlockwiseFeatures
 from gateway.errors import BadInput, ModelUnavailable
 from gateway.tasks import TASKS
-from gateway.tasks.speech_recognition import Transcript
+from gateway.tasks.transcript import Transcript
 from tests.engines import media, tiny_whisper
 from tests.engines.speaking import say
 

@@ -9,7 +9,8 @@ import msgspec
 import orjson
 
 from gateway.runtime.affinity import MAX_SESSIONS, Affinity
-from gateway.runtime.messages import Job, pack
+from gateway.runtime.framing import pack
+from gateway.runtime.messages import Job
 from gateway.runtime.queue import BatchQueue, Budget
 from gateway.runtime.request import Request
 from gateway.tasks import Extent, Origin

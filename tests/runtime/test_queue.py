@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Overloaded
-from gateway.runtime.messages import Job, pack
+from gateway.runtime.framing import pack
+from gateway.runtime.messages import Job
 from gateway.runtime.queue import MAX_PADDING, BatchQueue, Budget
 from gateway.runtime.request import Request
 from gateway.tasks import Extent

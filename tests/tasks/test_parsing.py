@@ -121,7 +121,7 @@ def test_one_text_and_a_list_of_one_are_the_same() -> None:
 
 @pytest.mark.parametrize("task", list(TASKS), ids=lambda task: f"{task.name}/{task.shape}")
 def test_every_canary_is_valid_and_survives_the_pipe(task: Task) -> None:
-    from gateway.runtime.messages import pack, unpack
+    from gateway.runtime.framing import pack, unpack
 
     canary = task.parse(task.canary)
     assert task.input.model_validate(unpack(pack(canary.model_dump(exclude_unset=True)))) == canary

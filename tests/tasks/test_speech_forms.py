@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import BadBase64, BadInput
 from gateway.tasks import TASKS, Task
 from gateway.tasks.speech_nova import language_code
-from gateway.tasks.speech_recognition import Segment, Transcript, TranscriptionInfo, Word
+from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo, Word
 
 NOVA = TASKS.get("automatic-speech-recognition", "nova-3")
 NEMOTRON = TASKS.get("automatic-speech-recognition", "nemotron-speech")

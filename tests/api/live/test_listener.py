@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from gateway.api.live.listener import Listener, Turn
 from gateway.api.live.sound import MAX_KEPT_S, Sound
 from gateway.tasks.speech_listening import Hearing
-from gateway.tasks.speech_recognition import Span
 from gateway.tasks.speech_words import Spoken
+from gateway.tasks.transcript import Span
 
 RATE_HZ = 100
 END_SILENCE_S = 0.7

@@ -21,7 +21,7 @@ from gateway.engines.llm.openvino import _uncut
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, ContextExceeded
 from tests import tiny_gguf
-from tests.engines.llm.streams import Conversation, Told, ask, load
+from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load
 
 QUESTION = "What is the capital of France?"
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -103,13 +103,7 @@ def test_usage_is_the_tokenizers(engine: Engine, library: Any) -> None:
 def test_streams_side_by_side_are_what_each_is_alone(invariant: Engine, settings: dict[str, Any]) -> None:
     bodies = [{"prompt": prompt, "max_tokens": 8 + 4 * i, **settings} for i, prompt in enumerate(PROMPTS)]
     alone = [ask(invariant, **body) for body in bodies]
-    together = Conversation(invariant)
-    numbers = []
-    for body in bodies:
-        numbers.append(together.admit(**body))
-        together.step()
-        together.step()
-    assert together.finish(*numbers) == alone
+    assert ask_together(invariant, bodies) == alone
 
 
 def test_the_same_seed_gives_the_same_text_and_none_another(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, LogitsProcessor, LogitsProcessorL
 from gateway.engines.llm import Engine
 from gateway.errors import BadInput, ContextExceeded, LoraUnsupported
 from tests import tiny
-from tests.engines.llm.streams import Conversation, Told, ask, load
+from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load
 
 KINDS: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -98,13 +98,7 @@ def test_sampling_equals_generate_with_the_same_seed(
 def test_streams_side_by_side_are_what_each_is_alone(engine: Engine, settings: dict[str, Any]) -> None:
     bodies = [{"prompt": prompt, "max_tokens": 10 + 9 * i, **settings} for i, prompt in enumerate(PROMPTS)]
     alone = [ask(engine, **body) for body in bodies]
-    together = Conversation(engine)
-    numbers = []
-    for body in bodies:
-        numbers.append(together.admit(**body))
-        together.step()
-        together.step()
-    assert together.finish(*numbers) == alone
+    assert ask_together(engine, bodies) == alone
 
 
 def test_a_dropped_stream_leaves_the_others_alone(engine: Engine) -> None:
