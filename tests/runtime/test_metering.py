@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from gateway.config import ModelSpec
 from gateway.errors import InferenceFailed, JsonModeFailed, WorkerLost
 from gateway.runtime.model import Model
-from gateway.tasks import Origin, TaskInput
+from gateway.tasks import Origin, Piece, TaskInput
 from tests.runtime.conftest import serving, until
 
 ENDLESS = json.dumps([{"text": "a"}, {"text": "b"}, {"text": "c"}, {"wait": True}])
@@ -39,13 +40,19 @@ def neurons(model: Model) -> float:
     return model._means.metrics.registry.get_sample_value("gateway_neurons_total", {"model": "say"}) or 0.0
 
 
+async def begun(model: Model) -> AsyncGenerator[Piece, None]:
+    """A stream of which everything has come but the end."""
+    pieces = model.stream(model.task.parse({"prompt": ENDLESS}), Origin("1"))
+    text = ""
+    while text != "abc":
+        text += (await anext(pieces)).text
+    return pieces
+
+
 async def test_a_stream_that_is_left_counts_what_it_had() -> None:
     async with serving(SPEC) as registry:
         model = registry.get("say")
-        pieces = model.stream(model.task.parse({"prompt": ENDLESS}), Origin("1"))
-        text = ""
-        while text != "abc":
-            text += (await anext(pieces)).text
+        pieces = await begun(model)
         assert counted(model, "completion") == 0
         await pieces.aclose()
         await until(lambda: counted(model, "completion") > 0)
@@ -108,14 +115,11 @@ async def test_an_answer_that_is_not_the_json_it_had_to_be_counts() -> None:
 async def test_a_stream_whose_worker_is_killed_counts_what_has_come_of_it() -> None:
     async with serving(SPEC) as registry:
         model = registry.get("say")
-        pieces = model.stream(model.task.parse({"prompt": ENDLESS}), Origin("1"))
-        text = ""
-        while text != "abc":
-            text += (await anext(pieces)).text
-        (keeper,) = model._keepers
-        assert keeper.replica is not None
-        assert keeper.replica.worker.pid is not None
-        os.kill(keeper.replica.worker.pid, signal.SIGKILL)
+        pieces = await begun(model)
+        worker = model._keepers[0].worker
+        assert worker is not None
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(WorkerLost):
             await anext(pieces)
         assert counted(model, "completion") == 3
