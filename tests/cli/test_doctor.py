@@ -71,10 +71,10 @@ def test_a_file_that_was_cut_off_is_found_and_the_fix_mends_it(models: Path, pul
     assert doctor("--models", str(models)).returncode == 0
 
 
-def test_a_changed_byte_is_found_by_reading_all(models: Path, pulled: Path, home: Path) -> None:
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_changed_byte_is_found(models: Path, pulled: Path, home: Path, verify: bool) -> None:
     pulled.write_bytes(b"X" + BODY[1:])
-    assert "weights of @local/tiny" not in found(models, home)
-    finding = found(models, home, verify=True)["weights of @local/tiny"]
+    finding = found(models, home, verify=verify)["weights of @local/tiny"]
     assert (finding.level, "model/weights.dat is damaged" in finding.text) == ("fault", True)
 
 

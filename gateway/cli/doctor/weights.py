@@ -61,7 +61,7 @@ def integrity(store: Store, specs: Sequence[ModelSpec], *, deep: bool) -> Iterat
             are_bad = True
             yield fault(f"weights of {spec.name}", "; ".join(faults), _fix(spec))
     if not are_bad:
-        how = "every byte was read" if deep else "names and sizes agree; --verify reads every byte"
+        how = "every byte was read" if deep else "what was touched was read again; --verify reads every byte"
         yield ok("weights", f"{here} of {len(specs)} rows are here; {how}")
 
 
