@@ -51,7 +51,9 @@ class Tracing:
         try:
             return cls(_provider())
         except ImportError as error:
-            raise ConfigError("GATEWAY_TRACING needs OpenTelemetry: pip install 'gateway[otel]'") from error
+            raise ConfigError(
+                "GATEWAY_TRACING needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http"
+            ) from error
 
     def begin(self, exchange: Exchange) -> bool:
         """Note the request's server span, which is the current one, if it is to be exported; says whether it is."""

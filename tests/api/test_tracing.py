@@ -202,6 +202,13 @@ def test_what_cannot_be_traced_says_so_at_the_start(
         Tracing.of(Settings(tracing=True, offline=offline))
 
 
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(ConfigError, match="needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http"):
+        Tracing.of(Settings(tracing=True))
+
+
 def test_off_it_imports_nothing_even_with_a_collector_in_the_environment() -> None:
     script = """
 import sys

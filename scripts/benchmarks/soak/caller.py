@@ -16,7 +16,7 @@ from scripts.benchmarks.soak.malformed import Malformed
 
 # Of all requests, how many are malformed, and from how many the caller walks away.
 MALFORMED_SHARE, LEAVING_SHARE = 0.08, 0.05
-LONGEST_SESSION, LONGEST_PAUSE_S, MEAN_STAY_S = 12, 0.5, 0.3
+LONGEST_SESSION, LONGEST_PAUSE_S, MEAN_STAY_S = 6, 0.5, 0.3
 # Longer than the gateway lets any of the requests take.
 PATIENCE_S = 180.0
 
