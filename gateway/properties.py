@@ -50,6 +50,9 @@ class Properties(Facts):
     lora: bool = False
     beta: bool = False
     partner: bool = False
+    realtime: bool = False
+    async_queue: bool = False
+    require_workers_paid: bool = False
     info: Url | None = None
     terms: Url | None = None
     planned_deprecation_date: date | None = None

@@ -55,4 +55,6 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
         pieces = model.stream(asked.input, origin, form, waits=waits, timing=timing)
         return EventStream(pieces, frames, model.spec.timeout_s)
     answering = model.infer(asked.input, origin, form, waits=waits, timing=timing)
-    return whole(await unless_disconnected(answering, request.receive))
+    answer = await unless_disconnected(answering, request.receive)
+    exchange.neurons = None if answer.usage is None else answer.usage.neurons
+    return whole(answer)

@@ -21,12 +21,16 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The model that answers, the form of its task that the caller's model has, and who the caller is."""
+    """The model that answers, the form of its task that the caller's model has, and who the caller is.
+
+    `counted_s` is when the request was counted, on the clock of rates; None if it is not limited.
+    """
 
     model: Model
     task: Task
     origin: Origin
     caller: Key
+    counted_s: float | None
 
 
 async def choose(request: HTTPConnection, name: str) -> Chosen:
@@ -43,23 +47,29 @@ async def choose(request: HTTPConnection, name: str) -> Chosen:
     exchange.asked, exchange.model, exchange.task = name, model.spec.name, model.spec.task
     if model is not asked:
         _log.info("stand-in", asked=asked.spec.name, model=model.spec.name)
-    _count(state, caller, model.spec.task)
+    counted_s = _count(state, caller, model.spec.task)
     affinity = request.headers.get("x-session-affinity", "")[:MAX_AFFINITY_CHARACTERS]
     account = request.path_params["account_id"]
     origin = Origin(exchange.request_id, account, name, affinity, exchange.traceparent)
-    return Chosen(model, asked.task, origin, caller)
+    return Chosen(model, asked.task, origin, caller, counted_s)
 
 
-def _count(state: State, caller: Key, task: str) -> None:
+def _count(state: State, caller: Key, task: str) -> float | None:
     """Take note of a request for that task; raises `RateLimited`."""
     limit = caller.rate_limits.get(task)
-    if limit and (wait_s := state.rates.admit((caller.sha256, task), limit, time.monotonic())):
+    if limit is None:
+        return None
+    now_s = time.monotonic()
+    wait_s = state.rates.admit((caller.sha256, task), limit, now_s)
+    if wait_s:
         raise RateLimited(wait_s)
+    return now_s
 
 
 def uncount(state: State, chosen: Chosen) -> None:
     """Take the note back: the request turned out to ask no model."""
-    state.rates.take_back((chosen.caller.sha256, chosen.model.spec.task))
+    if chosen.counted_s is not None:
+        state.rates.take_back((chosen.caller.sha256, chosen.model.spec.task), chosen.counted_s)
 
 
 async def _stand_in(state: State, asked: Model) -> Model | None:

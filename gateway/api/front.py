@@ -15,6 +15,7 @@ from gateway.api.paths import canonical, is_openai
 from gateway.api.server_timing import header_value
 from gateway.api.tracing import Tracing
 from gateway.runtime.metrics import Metrics
+from gateway.tasks.neurons import neurons_text
 
 _log = structlog.get_logger()
 _BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
@@ -24,6 +25,8 @@ def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
     yield b"cf-ai-req-id", exchange.request_id.encode()
     if exchange.timing.was_queued:
         yield b"server-timing", header_value(exchange.timing)
+    if exchange.neurons is not None:
+        yield b"cf-ai-neurons", neurons_text(exchange.neurons).encode()
     if exchange.asked != exchange.model:
         yield b"cf-aig-routed-model", exchange.model.encode()
 

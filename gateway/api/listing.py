@@ -6,8 +6,10 @@ import uuid
 from typing import Any
 
 from gateway.api.query import author_of, source_of
+from gateway.api.websocket import SESSIONS
 from gateway.config import ModelSpec
 from gateway.runtime.model import Model
+from gateway.tasks import Task
 
 # Tasks by name, with the ids that the live service has for its own, and what each does.
 _TASKS = {
@@ -40,7 +42,8 @@ def model_document(model: Model, pulled: frozenset[str]) -> dict[str, Any]:
         "created_at": f"{spec.created_at} 00:00:00.000" if spec.created_at else None,
         "tags": [],
         "properties": [
-            {"property_id": name, "value": value} for name, value in (_facts(spec) | _condition(model, pulled)).items()
+            {"property_id": name, "value": value}
+            for name, value in (_facts(spec, model.task) | _condition(model, pulled)).items()
         ],
     }
 
@@ -62,10 +65,11 @@ def _id_of(kind: str, name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}:{name}"))
 
 
-def _facts(spec: ModelSpec) -> dict[str, Any]:
+def _facts(spec: ModelSpec, task: Task) -> dict[str, Any]:
     """What the row says, in the live service's spelling: numbers and truths are texts, absent ones left out."""
     facts = {"context_window": spec.context_window, **spec.properties.model_dump(mode="json")}
     facts["lora"] = facts["lora"] or bool(spec.loras)
+    facts["realtime"] = facts["realtime"] or (task.name, task.shape) in SESSIONS
     return {name: _spelt(value) for name, value in facts.items() if value}
 
 

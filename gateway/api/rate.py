@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 
@@ -35,11 +36,10 @@ class RateLimiter:
         self._forget_one(now_s)
         return wait_s
 
-    def take_back(self, who: Hashable) -> None:
-        """Not count the last request of `who` after all."""
-        window = self._windows.get(who)
-        if window:
-            window.pop()
+    def take_back(self, who: Hashable, moment_s: float) -> None:
+        """Not count the request of `who` that was admitted at that moment after all."""
+        with contextlib.suppress(ValueError):  # it may be forgotten already
+            self._windows.get(who, deque()).remove(moment_s)
 
     def _forget_one(self, now_s: float) -> None:
         """Drop whoever has not asked for the longest, if that is a minute ago."""

@@ -49,8 +49,8 @@ class RunChatFrames(ChatFrames):
         )
 
     def closing(self, usage: Usage) -> bytes:
-        """All counts in both forms."""
-        return self.framed([], usage=usage.as_dict()) + tail_frame(usage) + DONE
+        """All counts in both forms; the neurons only in the last."""
+        return self.framed([], usage=usage.as_dict(with_neurons=False)) + tail_frame(usage) + DONE
 
     def choice(self, piece: Piece, delta: dict[str, Any]) -> dict[str, Any]:
         """A choice of a chunk, in the words of these models."""

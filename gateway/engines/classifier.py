@@ -19,7 +19,7 @@ from gateway.engines.packing import PASS_TOKENS, pad, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.torch_engine import TorchEngine
-from gateway.tasks import Task
+from gateway.tasks import Task, Usage
 from gateway.tasks.text_classification import Label, TextClassificationInput, TextClassificationOutput
 
 
@@ -30,14 +30,14 @@ class Options(Frozen):
 
 
 class Classifier(Protocol):
-    """Anything with labels that gives their probabilities: shape (texts, labels), rows summing to 1."""
+    """Anything with labels that judges texts."""
 
     @property
     def labels(self) -> Sequence[str]:
         """In the model's order."""
 
-    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[Any]:
-        """Row i is of `texts[i]`."""
+    def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], list[int]]:
+        """Probabilities of shape (texts, labels), rows summing to 1, and the tokens of each text."""
 
 
 class FineTuned:
@@ -52,7 +52,7 @@ class FineTuned:
         self.labels = [config.id2label[index] for index in range(config.num_labels)]
 
     @torch.inference_mode()
-    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[int]]:
         """Softmax over the labels."""
         rows = tokenize(self._tokenizer, texts, self._window)
         out = np.empty((len(rows), len(self.labels)), np.float32)
@@ -60,7 +60,7 @@ class FineTuned:
             ids, mask = pad([rows[i] for i in group], self._model.config.pad_token_id or 0, self._model.device)
             logits = self._model(input_ids=ids, attention_mask=mask.long()).logits
             out[group] = logits.float().softmax(-1).cpu().numpy()
-        return out
+        return out, [len(row) for row in rows]
 
 
 class Headed:
@@ -75,10 +75,11 @@ class Headed:
         self._head = head
         self.labels = head.labels
 
-    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], list[int]]:
         """The head's logistic function of the texts' vectors."""
         rows = self._encoder.tokenize(texts)
-        return self._head.probabilities(self._encoder.encode(rows, [self._head.pooling] * len(rows)))
+        vectors = self._encoder.encode(rows, [self._head.pooling] * len(rows))
+        return self._head.probabilities(vectors), [len(row) for row in rows]
 
 
 class Engine(TorchEngine):
@@ -96,13 +97,10 @@ class Engine(TorchEngine):
 
     def run(self, inputs: Sequence[TextClassificationInput]) -> Sequence[TextClassificationOutput]:
         """All labels of each input."""
-        scores = self._classifier.probabilities([input.text for input in inputs])
-        return [
-            TextClassificationOutput(
-                [
-                    Label(label=label, score=float(score))
-                    for label, score in zip(self._classifier.labels, row, strict=True)
-                ]
-            )
-            for row in scores
-        ]
+        scores, tokens = self._classifier.judge([input.text for input in inputs])
+        return [self._output(row, count) for row, count in zip(scores, tokens, strict=True)]
+
+    def _output(self, scores: npt.NDArray[Any], tokens: int) -> TextClassificationOutput:
+        labels = zip(self._classifier.labels, scores, strict=True)
+        output = TextClassificationOutput([Label(label=label, score=float(score)) for label, score in labels])
+        return output.counted(Usage(prompt_tokens=tokens))

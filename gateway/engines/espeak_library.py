@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gateway.errors import ModelUnavailable
 
 _NAMES = ("libespeak-ng.so.1", "libespeak-ng.so", "libespeak-ng.1.dylib", "libespeak-ng.dylib", "espeak-ng.dll")
-_SYNCHRONOUS, _DO_NOT_EXIT, _UTF8 = 2, 0x8000, 1
+_SYNCHRONOUS, _DO_NOT_EXIT, _UTF8, _IPA = 2, 0x8000, 1, 2
 _CHUNK_MS = 500
 # espeak-ng takes \x01 for the start of a command and \x00 for the end of the text.
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -51,12 +51,24 @@ class Library:
         `voice` is a value of `voices`, with `+variant` after it if wanted. What takes longer than `max_seconds` is
         broken off, a little beyond that. Raises `ModelUnavailable` for a voice that cannot be loaded.
         """
-        if self._c.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ModelUnavailable(f"espeak-ng cannot load its voice {voice}")
+        self._choose(voice)
         self._samples, self._limit_bytes = bytearray(), 2 * int(max_seconds * self.rate_hz)
         literal = _UNSPEAKABLE.sub(" ", text).encode() + b"\0"
         self._c.espeak_Synth(literal, len(literal), 0, 1, 0, _UTF8, None, None)
         return np.frombuffer(self._samples, np.int16)
+
+    def phonemes(self, text: str, voice: str) -> str:
+        """How `text` is pronounced in IPA, its clauses parted by spaces; raises as `speak` does."""
+        self._choose(voice)
+        rest = ctypes.c_char_p(_UNSPEAKABLE.sub(" ", text).encode())
+        clauses = []
+        while rest.value is not None:
+            clauses.append(self._c.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode().strip())
+        return " ".join(filter(None, clauses))
+
+    def _choose(self, voice: str) -> None:
+        if self._c.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ModelUnavailable(f"espeak-ng cannot load its voice {voice}")
 
     def stop(self) -> None:
         """Free the voices, so that another `Library` can be started in this process."""
@@ -79,6 +91,8 @@ def _load(files: Path) -> ctypes.CDLL:
     library.espeak_ListVoices.argtypes = [ctypes.c_void_p]
     library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
     library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
+    library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     position = [ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint]
     library.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *position, ctypes.c_void_p, ctypes.c_void_p]
     return library

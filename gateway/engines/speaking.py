@@ -16,7 +16,7 @@ from gateway.config import Frozen
 from gateway.engines.audio_encoding import Encoder, check
 from gateway.engines.base import StreamEngine
 from gateway.errors import BadInput, GatewayError, InferenceFailed
-from gateway.tasks import Piece
+from gateway.tasks import Piece, Usage
 from gateway.tasks.text_to_speech import Utterance
 
 _log = structlog.get_logger("gateway.worker")
@@ -32,10 +32,12 @@ class SpeakingOptions(Frozen):
 class Speech:
     """One text on its way: its sentences to come, and the encoder they go through."""
 
-    def __init__(self, sounds: Iterator[Samples], encoder: Encoder, limit_samples: int) -> None:
+    def __init__(self, sounds: Iterator[Samples], encoder: Encoder, rate_hz: int, max_seconds: float) -> None:
         self._sounds = sounds
         self._encoder = encoder
-        self._left = limit_samples
+        self._rate_hz = rate_hz
+        self._max_seconds = max_seconds
+        self._seconds = 0.0
         self._media_type: str | None = encoder.media_type
 
     def next(self) -> Piece | None:
@@ -44,9 +46,10 @@ class Speech:
         self._media_type = None
         samples = next(self._sounds, None)
         if samples is None:
-            return Piece(data=self._encoder.finish(), finish_reason="stop", extra=extra)
-        self._left -= len(samples)
-        return Piece(data=self._encoder.add(samples), extra=extra) if self._left >= 0 else None
+            said = Usage(audio_s=self._seconds)
+            return Piece(data=self._encoder.finish(), finish_reason="stop", extra=extra, usage=said)
+        self._seconds += len(samples) / self._rate_hz
+        return Piece(data=self._encoder.add(samples), extra=extra) if self._seconds <= self._max_seconds else None
 
 
 class SpeakingEngine(StreamEngine):
@@ -69,9 +72,8 @@ class SpeakingEngine(StreamEngine):
         utterance: Utterance = input.utterance()
         check(utterance.audio)
         sounds = self.begin(utterance)
-        limit = int(self.max_seconds * self.rate_hz)
         encoder = Encoder(self.rate_hz, utterance.audio, is_whole=utterance.is_whole)
-        self._inside[id] = (input, Speech(sounds, encoder, limit))
+        self._inside[id] = (input, Speech(sounds, encoder, self.rate_hz, self.max_seconds))
         self._order.append(id)
 
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.config import ModelSpec
 
-# What is said of a model; none of it reaches a worker.
+# What is said of a model; none of it matters to a worker but the price, which answers tell.
 LABELS = frozenset({"aliases", "description", "license", "created_at", "properties", "starter"})
 
 
@@ -56,4 +56,4 @@ class Changes:
 
 
 def _core(spec: ModelSpec) -> dict[str, object]:
-    return spec.model_dump(exclude=set(LABELS))
+    return spec.model_dump(exclude=set(LABELS)) | {"price": spec.properties.price}

@@ -22,9 +22,11 @@ from gateway.engines import automatic, device, preload
 from gateway.engines.base import Access, Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
 from gateway.runtime import framing, messages, sandbox
-from gateway.runtime.loops import BatchLoop, StreamLoop
+from gateway.runtime.batch_loop import BatchLoop
 from gateway.runtime.messages import Load, Loaded, LoadFailed, Stop
 from gateway.runtime.meter import Meter
+from gateway.runtime.pricing import Till
+from gateway.runtime.stream_loop import StreamLoop
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
@@ -130,10 +132,11 @@ class Child:
             return
         self._pipe.send(loaded)
         engine.watch(self._pipe.stop)
+        till = Till(engine.spec)
         if isinstance(engine, StreamEngine):
-            StreamLoop(self._pipe, engine, task, self._meter).run()
+            StreamLoop(self._pipe, engine, task, self._meter, till).run()
         else:
-            BatchLoop(self._pipe, engine, task, self._meter).run()
+            BatchLoop(self._pipe, engine, task, self._meter, till).run()
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:

@@ -48,6 +48,9 @@ class Metrics:
             "gateway_batch_items", "Requests in one batch", ("model",), buckets=_ITEMS, registry=registry
         )
         self.tokens = Counter("gateway_tokens", "Tokens by the model's tokenizer", ("model", "kind"), registry=registry)
+        self.neurons = Counter(
+            "gateway_neurons", "What the answers would have cost on Cloudflare", ("model",), registry=registry
+        )
         self.load_seconds = Gauge(
             "gateway_load_seconds", "The last load, by part", ("model", "part"), registry=registry
         )
@@ -73,10 +76,12 @@ class Metrics:
         for part, value in seconds.items():
             self.load_seconds.labels(model, part).set(value)
 
-    def count_tokens(self, model: str, usage: Usage) -> None:
-        """Count the tokens of one answer."""
+    def count_usage(self, model: str, usage: Usage) -> None:
+        """Count the tokens of one answer, and its neurons if they are known."""
         self.tokens.labels(model, "prompt").inc(usage.prompt_tokens)
         self.tokens.labels(model, "completion").inc(usage.completion_tokens)
+        if usage.neurons is not None:
+            self.neurons.labels(model).inc(usage.neurons)
 
     def watch(self, ledger: Ledger) -> None:
         """Show the ledger as it is when asked."""

@@ -185,7 +185,7 @@ class Replica:
         """Nothing that is inside will be answered; what was made of it counts all the same."""
         for request in self.inside.values():
             if request.spent is not None:
-                self._metrics.count_tokens(self.spec.name, request.spent)
+                self._metrics.count_usage(self.spec.name, request.spent)
             request.fail(error)
         self.inside.clear()
         self._note_inside()
@@ -231,9 +231,9 @@ class Replica:
                 request.timing.work(job.began_at, job.ended_at, self.worker.pid or 0)
 
     def _meter(self, source: Answer | Piece | Spent | None) -> None:
-        """Tokens count, whether or not their caller is still there."""
+        """What was made counts, whether or not its caller is still there."""
         if source is not None and source.usage is not None:
-            self._metrics.count_tokens(self.spec.name, source.usage)
+            self._metrics.count_usage(self.spec.name, source.usage)
 
     def _finish(self, result: messages.Result) -> None:
         request = self.inside.pop(result.id, None)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 
 from gateway.config import MIB
 from gateway.errors import BadInput, GatewayError
+from gateway.tasks.amounts import Amounts, tokens
 from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost
 from gateway.tasks.form import to_values
 from gateway.tasks.pieces import Piece, Usage
@@ -117,7 +118,8 @@ class Task:
     from the query parameters: a raw body says nothing else. `is_live` says that the form is spoken over WebSocket
     alone, `streams_media` that its media is sent while it is being made; the first piece of it says in `extra` which
     `media_type` it has. `addresses` are where the address of a picture may stand in place of a data URI, as JSON
-    pointers; `*` in one is every item of a list, or the value itself if that is no list.
+    pointers; `*` in one is every item of a list, or the value itself if that is no list. `measure` says how much an
+    input and the output to it (of a streaming engine, the last piece) are, for rows with a price.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Task:
     is_live: bool = False
     streams_media: bool = False
     addresses: tuple[str, ...] = ()
+    measure: Callable[[Any, Any], Amounts] = tokens
     variants: Mapping[str, Task] = field(default_factory=dict)
 
     def form_of(self, data: Any) -> Task:

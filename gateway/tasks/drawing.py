@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.base import Extent, TaskInput
 from gateway.tasks.cost import Cost
 from gateway.tasks.image import length, pixels
-from gateway.tasks.image_header import measure
+from gateway.tasks.image_header import measure as size_of
 from gateway.tasks.pieces import Piece
 from gateway.tasks.validation import Integer, Number, Text
 
@@ -67,7 +68,7 @@ class DrawingInput(TaskInput):
     def cost(self) -> Cost:
         """The pixels of the picture and of those it is drawn after, once for each step."""
         drawing = self.drawing()
-        own = measure(drawing.image) if drawing.image is not None else None
+        own = size_of(drawing.image) if drawing.image is not None else None
         width, height = own or (ASSUMED_SIDE, ASSUMED_SIDE)
         drawn = (drawing.width or width) * (drawing.height or height)
         looked_at = sum(pixels(image) for image in drawing.references.values())
@@ -89,3 +90,16 @@ class Picture:
 def join(pieces: Sequence[Piece], input: TaskInput) -> Picture:
     """The file whose bytes the pieces carry, in order."""
     return Picture(b"".join(piece.data for piece in pieces))
+
+
+def measure(input: DrawingInput, drawn: Any) -> Amounts:
+    """The picture in the file's own size, the images it was made after, and the steps, if they are known."""
+    drawing = input.drawing()
+    usage = getattr(drawn, "usage", None)
+    sizes = (size_of(image) for image in (drawing.image, *drawing.references.values()) if image is not None)
+    return Amounts(
+        images=1,
+        steps=drawing.steps if usage is None or usage.steps is None else usage.steps,
+        picture=size_of(drawn.data),
+        references=tuple(size for size in sizes if size is not None),
+    )

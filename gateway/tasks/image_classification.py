@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import RootModel
 
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.base import Task
 from gateway.tasks.image import ADDRESSES, ImageInput
 from gateway.tasks.media import picture
@@ -29,4 +30,5 @@ TASK = Task(
     media_field="image",
     addresses=ADDRESSES,
     render=lambda output: output.root,
+    measure=lambda _input, _output: Amounts(images=1),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import PlainSerializer
 from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
@@ -22,6 +22,7 @@ class TokenCounts(TypedDict):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptDetails
+    neurons: NotRequired[float]
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Usage:
     """Tokens of one answer, by the model's own tokenizer; reasoning is part of the completion.
 
     `prefill_s` are the seconds until its first token, `decode_s` those from then on, both within the model's process.
+    `audio_s` are the seconds of sound that were made, `steps` those that a picture took; `neurons` is what the answer
+    would have cost on Cloudflare, for rows with a price.
     """
 
     prompt_tokens: int = 0
@@ -37,15 +40,21 @@ class Usage:
     reasoning_tokens: int = 0
     prefill_s: float = field(default=0.0, compare=False)
     decode_s: float = field(default=0.0, compare=False)
+    audio_s: float | None = None
+    steps: int | None = None
+    neurons: float | None = None
 
-    def as_dict(self) -> TokenCounts:
-        """As a caller sees it."""
-        return {
+    def as_dict(self, *, with_neurons: bool = True) -> TokenCounts:
+        """As a caller sees it. Clients add up what the chunks of a stream say: only its last one tells the neurons."""
+        counts: TokenCounts = {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }
+        if with_neurons and self.neurons is not None:
+            counts["neurons"] = self.neurons
+        return counts
 
 
 Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from gateway.config import MIB
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.audio_header import seconds
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost
@@ -134,12 +135,20 @@ def _turbo(transcript: Transcript) -> WhisperTurboOutput:
     )
 
 
+def _measure(input: Any, transcript: Transcript) -> Amounts:
+    """The seconds of every channel that was heard. A live session asks for the same sound again and again: none."""
+    if getattr(input, "window", None) is not None:
+        return Amounts(audio_s=0.0)
+    return Amounts(audio_s=transcript.transcription_info.duration * (1 + len(transcript.others)))
+
+
 COMMON: dict[str, Any] = {
     "name": "automatic-speech-recognition",
     "title": "Automatic Speech Recognition",
     "media_field": "audio",
     "canary": {"audio": vowels(0.5)},
     "max_body_bytes": 100 * MIB,
+    "measure": _measure,
 }
 WHISPER = Task(**COMMON, shape="whisper", input=WhisperInput, output=WhisperOutput, render=_whisper)
 TURBO = Task(

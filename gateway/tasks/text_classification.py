@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, PrivateAttr, RootModel
 
 from gateway.tasks.base import Extent, Task, TaskInput
+from gateway.tasks.pieces import Usage
 from gateway.tasks.validation import Text
 
 
@@ -28,7 +29,19 @@ class Label(BaseModel):
 
 
 class TextClassificationOutput(RootModel[list[Label]]):
-    """All labels of the model, in the model's order."""
+    """All labels of the model, in the model's order; with the tokens of the text, if an engine counts them."""
+
+    _usage: Usage | None = PrivateAttr(None)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the text took."""
+        return self._usage
+
+    def counted(self, usage: Usage) -> Self:
+        """This output, for a text that took so much."""
+        self._usage = usage
+        return self
 
 
 TASK = Task(

@@ -20,6 +20,7 @@ from gateway.tasks.drawing import (
     Seed,
     given,
     join,
+    measure,
 )
 from gateway.tasks.flux_2 import Flux2Input
 from gateway.tasks.image import Base64Image, check_image
@@ -156,6 +157,7 @@ def _task(shape: str, input: type[DrawingInput], media_type: str | None, canary:
         canary=canary,
         render=_as_base64 if media_type is None else _as_media(media_type),
         collect=join,
+        measure=measure,
         takes_forms=True,
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.base import Answer, Extent, Task, TaskInput
 from gateway.tasks.cost import Cost
 from gateway.tasks.pieces import Piece
@@ -139,6 +140,12 @@ def _collect(pieces: Sequence[Piece], _input: Any) -> SpeechOutput:
     return SpeechOutput(audio=b"".join(piece.data for piece in pieces), media_type=media_type)
 
 
+def _measure(input: Any, output: Any) -> Amounts:
+    """The characters that were asked for, and how long they take to say if the engine tells."""
+    usage = getattr(output, "usage", None)
+    return Amounts(characters=len(input.utterance().text), audio_s=None if usage is None else usage.audio_s)
+
+
 _NAME, _TITLE = "text-to-speech", "Text-to-Speech"
 MELOTTS = Task(
     name=_NAME,
@@ -149,6 +156,7 @@ MELOTTS = Task(
     canary={"prompt": "Hi"},
     render=_melotts,
     collect=_collect,
+    measure=_measure,
 )
 AURA, AURA_2_EN, AURA_2_ES = (
     Task(
@@ -161,6 +169,7 @@ AURA, AURA_2_EN, AURA_2_ES = (
         render=_aura,
         collect=_collect,
         streams_media=True,
+        measure=_measure,
     )
     for shape, input in (("aura", AuraInput), ("aura-2-en", EnglishAuraInput), ("aura-2-es", SpanishAuraInput))
 )

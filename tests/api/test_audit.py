@@ -15,7 +15,7 @@ from gateway.api.keyfile import KeyFile
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of, row
-from tests.api.test_auth import upgrade
+from tests.api.walk import upgrade
 
 RUN = f"/accounts/{ACCOUNT}/ai/run/@cf/test/classify"
 

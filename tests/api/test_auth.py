@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.routing import Route, WebSocketRoute
 
 from gateway.api.access import Key, Scope
 from gateway.api.auth import OPEN
@@ -16,6 +15,7 @@ from gateway.api.keyfile import KeyFile, sha256
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of
+from tests.api.walk import answer, every_route, upgrade
 
 RUN = f"/client/v4/accounts/{ACCOUNT}/ai/run/@cf/test/nobody"
 KEY = "gw_" + "k" * 43
@@ -105,44 +105,6 @@ async def test_only_configured_accounts_are_served(tmp_path: Path, account: str,
     app = (with_key if has_key else application)(tmp_path, accounts=(ACCOUNT,))
     async with client_of(app, headers={"authorization": f"Bearer {KEY}"}) as http:
         assert code_of(await http.post(f"/accounts/{account}/ai/run/x", json={})) == code
-
-
-def every_route(app: FastAPI) -> list[tuple[str, str]]:
-    """Method, or WEBSOCKET, and concrete path of all routes; a kind of route that this cannot read fails the test."""
-    found: list[tuple[str, str]] = []
-    for route in app.routes:
-        assert isinstance(route, Route | WebSocketRoute), route
-        path = route.path_format.format(account_id=ACCOUNT, model_name="@cf/x", path="nowhere/else")
-        found += [(method, path) for method in getattr(route, "methods", None) or ("WEBSOCKET",)]
-    return found
-
-
-async def upgrade(app: FastAPI, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    """Status and body of the answer that refuses a WebSocket."""
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "websocket", "path": path, "headers": raw, "query_string": b"", "client": ("127.0.0.1", 1)}
-    await app(scope, receive, send)
-    start, body = sent
-    assert start["type"] == "websocket.http.response.start"
-    return start["status"], body["body"]
-
-
-async def answer(app: FastAPI, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
-    """Status and text of the answer."""
-    if method == "WEBSOCKET":
-        status, body = await upgrade(app, path, headers)
-        return status, body.decode()
-    async with client_of(app) as http:
-        response = await http.request(method, f"http://127.0.0.1{path}", headers=headers)
-    return response.status_code, response.text
 
 
 OPEN_WITH_A_KEY = {("GET", "/health"), ("HEAD", "/health")}

@@ -17,7 +17,7 @@ from gateway.api.keyfile import KeyFile
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, client_of, row, run_path
-from tests.api.test_auth import upgrade
+from tests.api.walk import upgrade
 from tests.engines.media import tone, wav
 
 V1 = f"/client/v4/accounts/{ACCOUNT}/ai/v1"

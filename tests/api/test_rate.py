@@ -62,8 +62,17 @@ def test_each_is_limited_alone_and_nobody_is_remembered_without_need(requests: l
 
 def test_what_is_taken_back_does_not_count() -> None:
     limiter = RateLimiter()
-    limiter.take_back("key")
+    limiter.take_back("key", 5.0)
     assert limiter.admit("key", 1, 5.0) == 0
-    limiter.take_back("key")
+    limiter.take_back("key", 5.0)
     assert limiter.admit("key", 1, 5.0) == 0
     assert limiter.admit("key", 1, 5.0) == WINDOW_S
+
+
+def test_a_request_that_is_taken_back_late_does_not_make_others_older() -> None:
+    limiter = RateLimiter()
+    assert [limiter.admit("key", 2, now_s) for now_s in (0.0, 50.0)] == [0, 0]
+    limiter.take_back("key", 0.0)
+    assert [limiter.admit("key", 2, now_s) for now_s in (61.0, 61.0)] == [0, 49.0]
+    limiter.take_back("key", 0.0)
+    assert limiter.admit("key", 2, 61.0) == 49.0

@@ -141,6 +141,22 @@ def test_speech_is_recognised_again(client: Cloudflare) -> None:
     assert heard["vtt"].startswith("WEBVTT\n\n00:00:")
 
 
+def test_a_natural_voice_is_recognised_word_for_word(client: Cloudflare) -> None:
+    audio = base64.b64decode(run(client, "@local/piper-joe", prompt=SENTENCE)["audio"])
+    heard = run(client, "@cf/openai/whisper-tiny-en", audio=list(audio))
+    assert heard["text"].lower().strip(" .") in (
+        SENTENCE.lower().strip("."),
+        "the train to london leaves in 20 minutes",
+    )
+
+
+@pytest.mark.parametrize(("text", "is_complete"), [(SENTENCE, True), ("The train to London leaves in, um", False)])
+def test_turn_detection_hears_an_unfinished_sentence(client: Cloudflare, text: str, is_complete: bool) -> None:
+    audio = run(client, "@local/piper-joe", prompt=text)["audio"]
+    judged = run(client, "@local/smart-turn-v3", audio=audio)
+    assert judged["is_complete"] is is_complete
+
+
 def test_raw_audio_and_a_number_array_are_the_same(client: Cloudflare, starters: Server) -> None:
     audio = speak(client, SENTENCE)
     heard = run(client, "@cf/openai/whisper-tiny-en", audio=list(audio))

@@ -96,7 +96,7 @@ def test_a_head_turns_vectors_into_probabilities(tmp_path: Path, fields: dict[st
     vectors = torch.tensor(encoder.encode(encoder.tokenize(texts), ["mean"] * len(texts)), dtype=torch.float64)
     logits = vectors @ torch.tensor(given.weight, dtype=torch.float64).T + torch.tensor(given.bias)
     expected = logits.softmax(-1) if rows > 1 else torch.cat([1 - logits.sigmoid(), logits.sigmoid()], dim=1)
-    np.testing.assert_allclose(Headed(encoder, given).probabilities(texts), expected, atol=1e-6)
+    np.testing.assert_allclose(Headed(encoder, given).judge(texts)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

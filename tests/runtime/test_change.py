@@ -31,6 +31,14 @@ def pid_of(model: Model) -> int | None:
     return worker.pid if worker is not None else None
 
 
+def test_a_new_price_needs_a_new_worker_and_other_properties_do_not() -> None:
+    def priced(price: float, **properties: Any) -> ModelSpec:
+        return row("m", properties={"price": [{"unit": "per image", "price": price}], **properties})
+
+    assert Changes.between([priced(1)], [priced(2)]).replaced == ["m"]
+    assert Changes.between([priced(1)], [priced(1, beta=True)]).replaced == []
+
+
 async def test_unchanged_and_renamed_rows_keep_their_workers() -> None:
     before = [row("same"), row("renamed"), row("gone"), row("changed")]
     after = [

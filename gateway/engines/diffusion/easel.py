@@ -14,7 +14,7 @@ from gateway.engines.diffusion.studio import Studio
 from gateway.engines.diffusion.walk import Walk
 from gateway.engines.image_encoding import Kind, encode
 from gateway.errors import FlaggedContent, GatewayError, InferenceFailed
-from gateway.tasks import Piece
+from gateway.tasks import Piece, Usage
 from gateway.tasks.drawing import Drawing
 
 Drawn = list[Image.Image | GatewayError]
@@ -104,7 +104,8 @@ class Easel:
     def _piece(self, order: Order, drawn: Image.Image | GatewayError) -> Piece | GatewayError:
         if isinstance(drawn, GatewayError):
             return drawn
-        return Piece(data=encode(order.framed(drawn), self._kind), finish_reason="stop")
+        file = encode(order.framed(drawn), self._kind)
+        return Piece(data=file, finish_reason="stop", usage=Usage(steps=order.steps))
 
     def _end_walk(self) -> None:
         if self._walk is not None:

@@ -1,0 +1,51 @@
+"""What both ways of answering share: the pipe, a job's form and input, its failure; knows no engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.runtime import framing, messages
+from gateway.runtime.messages import Failure, Job, Ran, Result
+from gateway.tasks import TASKS, Origin, Task, TaskInput
+
+log = structlog.get_logger("gateway.worker")
+
+
+class Pipe(Protocol):
+    """The worker's end of the pipe."""
+
+    sent_at: float
+
+    def receive(self, *, wait: bool) -> Any:
+        """The next message; None if there is none and `wait` is false."""
+
+    def send(self, message: messages.Message) -> None:
+        """Send one message."""
+
+
+def form_of(task: Task, job: Job) -> Task:
+    """The form that the job is in: the row's, or another of the same task."""
+    return task if job.shape is None else TASKS.get(task.name, job.shape)
+
+
+def parse(task: Task, job: Job) -> TaskInput:
+    """The job's input; raises what its form raises for what does not fit."""
+    input = form_of(task, job).input.model_validate(framing.unpack(job.input))
+    return input.of(Origin(job.request_id, job.account, job.model))
+
+
+def failed(job_id: int, error: BaseException) -> Result:
+    """The result of a job that raised; what nobody foresaw is logged with its traceback."""
+    if not isinstance(error, GatewayError):
+        log.error("inference failed", exc_info=error)
+    return Result(job_id, None, Failure.of(error))
+
+
+def ran(jobs: Iterable[Job], began_at: float) -> list[Ran]:
+    """When those of the jobs ran that are traced."""
+    return [Ran(job.id, began_at, time.monotonic()) for job in jobs if job.traceparent]

@@ -1,0 +1,33 @@
+"""Writes into each answer's usage what it would have cost on Cloudflare; knows a row and a form, no request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.config import ModelSpec
+from gateway.tasks import Piece, Task, TaskInput, Usage
+from gateway.tasks.neurons import Tariff
+
+
+class Till:
+    """The prices of a row, for its worker."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._tariff = Tariff(spec.properties.price)
+
+    def note(self, form: Task, input: TaskInput, output: Any) -> Usage | None:
+        """Put the neurons into the `usage` of an engine's output or of a stream's last piece.
+
+        Returns that usage, or one of its own if the output has none; None if there is no price to tell.
+        """
+        neurons = self._tariff.neurons(form.measure(input, output))
+        if neurons is None:
+            return None
+        usage = getattr(output, "usage", None)
+        usage = Usage() if usage is None else usage
+        usage.neurons = neurons
+        return usage
+
+    def note_spent(self, form: Task, input: TaskInput, usage: Usage) -> None:
+        """The same for what was made until the caller left."""
+        self.note(form, input, Piece(usage=usage))
