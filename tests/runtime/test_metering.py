@@ -98,9 +98,9 @@ async def test_a_stream_whose_worker_is_killed_counts_what_has_come_of_it() -> N
         while text != "abc":
             text += (await anext(pieces)).text
         (keeper,) = model._keepers
-        assert keeper.replica is not None
-        assert keeper.replica.worker.pid is not None
-        os.kill(keeper.replica.worker.pid, signal.SIGKILL)
+        assert keeper.worker is not None
+        assert keeper.worker.pid is not None
+        os.kill(keeper.worker.pid, signal.SIGKILL)
         with pytest.raises(WorkerLost):
             await anext(pieces)
         assert counted(model, "completion") == 3
