@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +56,22 @@ def create_app(
     machine though the gateway is offline; for hosts of media that cannot be used; and for a sandbox that this system
     does not have.
     """
+    state = _parts(settings, specs, pinned)
+    app = FastAPI(
+        title="Gateway",
+        version=__version__,
+        lifespan=_lifespan(state, management),
+        docs_url=None,
+        redoc_url=None,
+        telemetry=framework_telemetry(state.tracing),
+    )
+    install(app, state)
+    return app
+
+
+def _parts(settings: Settings, specs: Sequence[ModelSpec], pinned: Lock | None) -> State:
+    """What the routes need, none of it started. Raises as `create_app` does."""
     metrics = Metrics()
-    tracing = Tracing.of(settings)
     keys = Keyring.of(settings)
     specs = settled(settings, keys, specs)
     sandbox.check(settings.sandbox)
@@ -68,51 +82,45 @@ def create_app(
     steward = new_steward(settings)
     metrics.watch(steward.ledger)
     registry = Registry(specs, Means(store, nursery, metrics, steward))
-    batches = Batches(BatchStore(settings.home / "batches"), registry.get)
-    presence = Presence(store, specs)
-    media = RemoteMedia.of(settings)
+    return State(
+        settings=settings,
+        registry=registry,
+        metrics=metrics,
+        keys=keys,
+        presence=Presence(store, specs),
+        batches=Batches(BatchStore(settings.home / "batches"), registry.get),
+        media=RemoteMedia.of(settings),
+        tracing=Tracing.of(settings),
+    )
+
+
+def _lifespan(state: State, management: Management | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Starts models and batches, listens for management, and stops all of it."""
+    registry = state.registry
 
     async def is_ready() -> bool:
         return registry.is_ready()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await registry.start()
-        await batches.start()
+        await state.batches.start()
         try:
             async with AsyncExitStack() as stack:
                 if management is not None:
-                    reload = Reload(management.models_file, settings, keys, registry, presence, metrics)
+                    parts = state.settings, state.keys, registry, state.presence, state.metrics
+                    reload = Reload(management.models_file, *parts)
                     commands: dict[str, Command] = {"reload": reload, "ready": is_ready}
                     stack.enter_context(reload.on_hangup())
                     await stack.enter_async_context(control(management.socket, commands))
                 yield
         finally:
-            await batches.stop()
-            await registry.stop(settings.grace_s)
-            if tracing is not None:
-                await tracing.stop()
+            await state.batches.stop()
+            await registry.stop(state.settings.grace_s)
+            if state.tracing is not None:
+                await state.tracing.stop()
 
-    app = FastAPI(
-        title="Gateway",
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        telemetry=framework_telemetry(tracing),
-    )
-    state = State(
-        settings=settings,
-        registry=registry,
-        metrics=metrics,
-        keys=keys,
-        presence=presence,
-        batches=batches,
-        media=media,
-        tracing=tracing,
-    )
-    install(app, state)
-    return app
+    return lifespan
 
 
 def new_steward(settings: Settings) -> Steward:

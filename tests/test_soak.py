@@ -36,14 +36,18 @@ CLASSES = [{"label": "NEGATIVE", "score": 0.25}, {"label": "POSITIVE", "score": 
 
 
 async def test_a_few_seconds_swap_models_and_lose_nothing(tmp_path: Path) -> None:
-    """Two of the three rows do not fit together, and the first callers begin with different ones."""
+    """Two of the three rows do not fit together, and the seed has callers begin with each of the three.
+
+    However slow the machine is, these first requests are made, and waited for.
+    """
     shown: list[int] = []
     plan = Plan(minutes=0.05, connections=6, memory_gib=0.3, seed=1)
     course = await soak(plan, ROWS, tmp_path / "run", lambda course: shown.append(course.book.settled))
     assert course.faults() == []
     assert course.counts.unloads["evicted"] > 0
     assert course.counts.loads > course.counts.unloads["evicted"]
-    assert all(tally.seconds for tally in course.book.tallies.values())
+    answered = {name for name, tally in course.book.tallies.items() if tally.seconds}
+    assert answered >= {"classification", "embeddings, OpenAI", "speech synthesis"}
     assert len(shown) == len(course.looks)
     assert all(look.processes > 3 and look.files > 3 and look.front_bytes > 1 << 20 for look in course.looks)
     keep(course, ABOUT, tmp_path / "soak.json")

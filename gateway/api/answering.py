@@ -20,6 +20,7 @@ from gateway.api.run_frames import RunChatFrames, TextFrames
 from gateway.api.state import state_of
 from gateway.api.streams import EventStream, MediaStream, unless_disconnected
 from gateway.tasks import Answer, Origin
+from gateway.tasks.neurons import Tariff
 
 
 def frames_for(asked: Asked, origin: Origin, *, is_openai: bool) -> Frames:
@@ -48,6 +49,8 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
     exchange = exchange_of(request.scope)
     waits, timing = asked.waits, exchange.timing
     if asked.form.streams_media:
+        # The header is sent before the end: it can tell a price that depends on the request alone.
+        exchange.neurons = Tariff(model.spec.properties.price).neurons(asked.form.measure(asked.input, None))
         pieces = model.stream(asked.input, origin, form, waits=waits, timing=timing)
         return MediaStream(pieces, model.spec.timeout_s)
     if asked.form.collect is not None and getattr(asked.input, "stream", False):

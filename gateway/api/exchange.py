@@ -23,7 +23,7 @@ class Exchange:
     one of OpenAI's, whose clients read errors in a form of their own. `timing` is filled once a model accepted it.
     `traceparent` (W3C Trace Context) names the request's span; empty if none is exported.
     `caller` is whose key it is, or None if nobody had to show one.
-    `neurons` is what a whole answer would have cost on Cloudflare, if its model has a price.
+    `neurons` is what the answer would have cost on Cloudflare, if its model has a price and it is known in time.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))

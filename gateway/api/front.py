@@ -25,7 +25,7 @@ def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
     yield b"cf-ai-req-id", exchange.request_id.encode()
     if exchange.timing.was_queued:
         yield b"server-timing", header_value(exchange.timing)
-    if exchange.neurons is not None:
+    if exchange.neurons is not None and not exchange.code:
         yield b"cf-ai-neurons", neurons_text(exchange.neurons).encode()
     if exchange.asked != exchange.model:
         yield b"cf-aig-routed-model", exchange.model.encode()

@@ -18,7 +18,6 @@ from gateway.engines.images import decode
 from gateway.engines.options import read_options
 from gateway.errors import BadInput
 from gateway.tasks import Task
-from gateway.tasks.image_header import Size
 from gateway.tasks.object_detection import Box, Detection, ObjectDetectionInput, ObjectDetectionOutput
 
 LABEL = "face"
@@ -70,7 +69,7 @@ class Engine(Base):
         boxes, scores = _candidates(heat[0, 0], sizes[0], offsets[0], self._threshold)
         return ObjectDetectionOutput(
             [
-                Detection(label=LABEL, score=float(scores[index]), box=_box(boxes[index] / scale, image.size))
+                Detection(label=LABEL, score=float(scores[index]), box=Box.within(image.size, boxes[index] / scale))
                 for index in _distinct(boxes, scores)
             ]
         )
@@ -110,10 +109,3 @@ def _distinct(boxes: Array, scores: Array) -> list[int]:
         shared = overlap.clip(min=0).prod(axis=1)
         left = left[shared <= MAX_OVERLAP * (areas[best] + areas[left] - shared)]
     return chosen
-
-
-def _box(corners: Array, size: Size) -> Box:
-    xmin, ymin, xmax, ymax = (
-        max(0, min(int(corner), bound)) for corner, bound in zip(corners, (*size, *size), strict=True)
-    )
-    return Box(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)

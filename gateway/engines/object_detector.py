@@ -58,12 +58,7 @@ class Engine(TorchEngine):
     def _output(self, found: dict[str, Any], size: Size) -> ObjectDetectionOutput:
         rows = zip(found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True)
         labels = self._model.config.id2label
-        detections = [Detection(label=labels[id], score=score, box=_box(corners, size)) for score, id, corners in rows]
+        detections = [
+            Detection(label=labels[id], score=score, box=Box.within(size, corners)) for score, id, corners in rows
+        ]
         return ObjectDetectionOutput(sorted(detections, key=lambda detection: -detection.score))
-
-
-def _box(corners: Sequence[float], size: Size) -> Box:
-    xmin, ymin, xmax, ymax = (
-        max(0, min(int(corner), bound)) for corner, bound in zip(corners, (*size, *size), strict=True)
-    )
-    return Box(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)

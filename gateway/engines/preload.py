@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 NAMES = "GATEWAY_PRELOAD_MODULES"
 
@@ -26,6 +28,9 @@ ENVIRONMENT = {
 # whoever has the core next, the front included: beside a busy neighbour it costs most of the throughput.
 WAITING = {"GOMP_SPINCOUNT": "3000"}
 
+# Triton raises if it cannot write to its cache, which is in the home folder else.
+TEMPORARY = ("TMPDIR", "TRITON_CACHE_DIR")
+
 # Importing openvino reports the import to its maker; it does without when this module cannot be imported.
 FORBIDDEN = ("openvino_telemetry",)
 
@@ -36,6 +41,12 @@ def settle() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in WAITING.items()})
     for module in FORBIDDEN:
         sys.modules[module] = None  # type: ignore[assignment]
+
+
+def settle_in(folder: Path) -> None:
+    """Have libraries keep temporary files in `folder`, where this process may write, and what they compile as well."""
+    tempfile.tempdir = str(folder)
+    os.environ.update(dict.fromkeys(TEMPORARY, str(folder)))
 
 
 def preload(modules: str) -> None:

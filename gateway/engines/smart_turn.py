@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
 from gateway.config import ModelSpec
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.torch_engine import TorchEngine
-from gateway.engines.turn_audio import samples_of
-from gateway.errors import BadInput
+from gateway.engines.turn_engine import TurnEngine
 from gateway.tasks import Task
-from gateway.tasks.turn_detection import RATE_HZ, TurnInput, TurnOutput
+from gateway.tasks.turn_detection import RATE_HZ
 
 # The model was trained on turns padded to this length.
 SECONDS = 16
@@ -56,8 +57,10 @@ class EndOfTurn(Wav2Vec2PreTrainedModel):  # type: ignore[no-untyped-call]
         return probabilities
 
 
-class Engine(TorchEngine):
-    """Judges turns by their last 16 seconds, a batch in one pass; bad audio spares its neighbours."""
+class Engine(TurnEngine, TorchEngine):
+    """Judges turns by their last 16 seconds."""
+
+    seconds = SECONDS
 
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         """Load a transformers folder in safetensors; raises `ConfigError` if the weights lack a part."""
@@ -65,24 +68,11 @@ class Engine(TorchEngine):
         self._model = load_pretrained(EndOfTurn, files, self.precision)
         self._extractor = Wav2Vec2FeatureExtractor.from_pretrained(files, local_files_only=True)
 
-    def run(self, inputs: Sequence[TurnInput]) -> Sequence[TurnOutput | BadInput]:
-        """One answer per input, or what is wrong with its audio."""
-        outputs: list[TurnOutput | BadInput | None] = [None] * len(inputs)
-        sounds = []
-        for index, input in enumerate(inputs):
-            try:
-                sounds.append((index, samples_of(input, SECONDS)))
-            except BadInput as error:
-                outputs[index] = error
-        if sounds:
-            for (index, _), probability in zip(sounds, self._judge([samples for _, samples in sounds]), strict=True):
-                outputs[index] = TurnOutput.of(probability)
-        return [output for output in outputs if output is not None]
-
     @torch.inference_mode()
-    def _judge(self, sounds: list[Any]) -> list[float]:
+    def judge(self, sounds: Sequence[NDArray[np.float32]]) -> Sequence[float]:
+        """The probability that each turn is over."""
         padded = self._extractor(
-            sounds,
+            list(sounds),
             sampling_rate=RATE_HZ,
             padding="max_length",
             truncation=True,

@@ -9,7 +9,7 @@ import structlog
 
 from gateway.engines.base import Engine
 from gateway.errors import InferenceFailed
-from gateway.runtime.jobs import Pipe, failed, form_of, parse, ran
+from gateway.runtime.jobs import Pipe, failed, form_of, parse, ran, told_of
 from gateway.runtime.messages import Job, Ping, Pong, Result, Results, Run, Stop
 from gateway.runtime.meter import Meter
 from gateway.runtime.pricing import Till
@@ -39,7 +39,7 @@ class BatchLoop:
 
     def _answer(self, jobs: list[Job]) -> None:
         began_at = time.monotonic()
-        with structlog.contextvars.bound_contextvars(request_id=",".join(job.request_id for job in jobs)):
+        with structlog.contextvars.bound_contextvars(**told_of(jobs)):
             try:
                 results = self._outputs(jobs)
             except Exception as error:
@@ -54,7 +54,7 @@ class BatchLoop:
     def _answer_each(self, jobs: list[Job]) -> None:
         for job in jobs:
             began_at = time.monotonic()
-            with structlog.contextvars.bound_contextvars(request_id=job.request_id):
+            with structlog.contextvars.bound_contextvars(**told_of([job])):
                 try:
                     results = self._outputs([job])
                 except Exception as error:

@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import socket
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ log = structlog.get_logger("gateway.worker")
 
 @dataclass(frozen=True)
 class Birth:
-    """What a worker is told by its parent before the first frame."""
+    """What a worker is told by its parent before the first frame; `born_at` is in the machine's monotonic time."""
 
     name: str
     born_at: float
@@ -140,8 +139,8 @@ class Child:
         engine.close()
 
     def _load(self, message: Load) -> tuple[Engine | StreamEngine, Task, Loaded]:
-        seconds = {"process": max(0.0, time.time() - self._birth.born_at)}
         started = time.monotonic()
+        seconds = {"process": started - self._birth.born_at}
         spec = ModelSpec.model_validate(message.spec)
         task = TASKS.get(spec.task, spec.shape)
         name = automatic.engine_name(spec)
@@ -161,9 +160,10 @@ class Child:
 
     def _confine(self, access: Access) -> dict[str, str]:
         """Before the weights are opened, and before there is a second thread: Landlock confines one."""
-        if self._birth.scratch is not None:
-            os.environ["TMPDIR"] = tempfile.tempdir = str(self._birth.scratch)
-        confinement = sandbox.confine(self._birth.sandbox, access, self._birth.scratch)
+        scratch = self._birth.scratch
+        if scratch is not None and not access.programs:
+            preload.settle_in(scratch)
+        confinement = sandbox.confine(self._birth.sandbox, access, scratch)
         log.info("sandbox", **confinement)
         self._pipe.watch()
         return confinement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -36,7 +36,15 @@ def form_of(task: Task, job: Job) -> Task:
 def parse(task: Task, job: Job) -> TaskInput:
     """The job's input; raises what its form raises for what does not fit."""
     input = form_of(task, job).input.model_validate(framing.unpack(job.input))
-    return input.of(Origin(job.request_id, job.account, job.model))
+    return input.of(Origin(job.request_id, job.account, job.model, traceparent=job.traceparent))
+
+
+def told_of(jobs: Sequence[Job]) -> dict[str, str]:
+    """What log lines say of the jobs."""
+    told = {"request_id": ",".join(job.request_id for job in jobs)}
+    if traces := [job.traceparent.split("-")[1] for job in jobs if job.traceparent]:
+        told["trace_id"] = ",".join(traces)
+    return told
 
 
 def failed(job_id: int, error: BaseException) -> Result:

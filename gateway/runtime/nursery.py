@@ -71,7 +71,7 @@ class Nursery:
         self, pipe: socket.socket, name: str, scratch: Path | None = None
     ) -> multiprocessing.process.BaseProcess:
         """A process, not yet started, that will serve `pipe`, with that folder for temporary files."""
-        birth = child.Birth(name, time.time(), self.log_format, self.log_level, self._sandbox, scratch)
+        birth = child.Birth(name, time.monotonic(), self.log_format, self.log_level, self._sandbox, scratch)
         process: multiprocessing.process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=child.main, args=(pipe, birth), name=f"gateway:{name}", daemon=True
         )

@@ -20,7 +20,7 @@ class Till:
 
         Returns that usage, or one of its own if the output has none; None if there is no price to tell.
         """
-        neurons = self._tariff.neurons(form.measure(input, output))
+        neurons = self._tariff.neurons(form.measure(input, output)) if self._tariff.is_known else None
         if neurons is None:
             return None
         usage = getattr(output, "usage", None)

@@ -88,6 +88,11 @@ class Tariff:
         self._usd = [(UNITS[price.unit], price.price) for price in prices] if known else []
         self._has_cache_price = any(price.unit == CACHED for price in prices)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a price at all."""
+        return bool(self._usd)
+
     def neurons(self, amounts: Amounts) -> float | None:
         """What so much costs, to a billionth; None if there is no price, or if one is for an amount that is not known.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 from pydantic import BaseModel, RootModel
 
 from gateway.tasks.base import Task
 from gateway.tasks.image import ADDRESSES, ImageInput
+from gateway.tasks.image_header import Size
 from gateway.tasks.media import picture
 from gateway.tasks.text_classification import Label
 
@@ -21,6 +25,14 @@ class Box(BaseModel):
     ymin: int
     xmax: int
     ymax: int
+
+    @classmethod
+    def within(cls, size: Size, corners: Sequence[float]) -> Self:
+        """The box between two corners, x and y of each, clipped to an image of that size."""
+        xmin, ymin, xmax, ymax = (
+            max(0, min(int(corner), bound)) for corner, bound in zip(corners, (*size, *size), strict=True)
+        )
+        return cls(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
 
 
 class Detection(Label):

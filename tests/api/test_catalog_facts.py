@@ -11,7 +11,8 @@ import yaml
 
 from gateway.api.websocket import SESSIONS
 from gateway.app import create_app
-from gateway.config import ModelSpec, Settings, find_models_file, load_specs
+from gateway.config import ModelSpec, Settings
+from gateway.models_file import find_models_file, load_specs
 from gateway.runtime.registry import task_of
 from gateway.tasks.neurons import UNITS
 from tests.api.conftest import ACCOUNT, BEARER, client_of

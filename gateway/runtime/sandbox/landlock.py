@@ -21,7 +21,7 @@ _WRITE_FILE, _REMOVE_DIR, _TRUNCATE, _REFER = 1 << 1, 1 << 4, 1 << 14, 1 << 13
 _MAKE_DEVICES = (1 << 6) | (1 << 11)
 # Writing, removing and making of every kind, in the first version.
 _FIRST = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))
-_REFER_SINCE, _TRUNCATE_SINCE, _SCOPES_SINCE = 2, 3, 6
+_REFER_SINCE, _TRUNCATE_SINCE, SCOPES_SINCE = 2, 3, 6
 # Neither abstract sockets nor signals reach a process outside.
 _SCOPES = (1 << 0) | (1 << 1)
 # What programs write to without keeping anything, and the devices that compute.
@@ -35,7 +35,7 @@ _UNTRUNCATED = "for truncating them, which Linux refuses from 6.2 on"
 def gap() -> str | None:
     """Why writing cannot be wholly refused here, if it cannot."""
     try:
-        return f"refused, except {_UNTRUNCATED}" if _version() < _TRUNCATE_SINCE else None
+        return f"refused, except {_UNTRUNCATED}" if version() < _TRUNCATE_SINCE else None
     except OSError as error:
         return error.strerror
 
@@ -43,15 +43,15 @@ def gap() -> str | None:
 def refuse_writes(folders: Iterable[Path]) -> Sequence[str]:
     """Refuse this thread and all that it starts to change files, except below `folders` and for devices.
 
-    Files that are open stay so. Processes that are not its own can be neither signalled nor traced any more. Gives
-    what is not refused though it should be; raises `OSError` that says why nothing is.
+    Files that are open stay so. Processes that it did not start can be neither traced nor, from Linux 6.12 on,
+    signalled any more. Gives what is not refused though it should be; raises `OSError` that says why nothing is.
     """
-    version = _version()
-    exceptions = [_UNTRUNCATED] if version < _TRUNCATE_SINCE else []
+    known = version()
+    exceptions = [_UNTRUNCATED] if known < _TRUNCATE_SINCE else []
     if len(os.listdir("/proc/self/task")) > 1:
         exceptions.append("in threads that libraries began while they were imported")
-    handled = _FIRST | (_REFER if version >= _REFER_SINCE else 0) | (_TRUNCATE if version >= _TRUNCATE_SINCE else 0)
-    ruleset = struct.pack("QQQ", handled, 0, _SCOPES if version >= _SCOPES_SINCE else 0)
+    handled = _FIRST | (_REFER if known >= _REFER_SINCE else 0) | (_TRUNCATE if known >= _TRUNCATE_SINCE else 0)
+    ruleset = struct.pack("QQQ", handled, 0, _SCOPES if known >= SCOPES_SINCE else 0)
     rules = kernel.call(_CREATE_RULESET, ruleset, len(ruleset), 0)
     try:
         for folder in (*folders, _SHARED_MEMORY):
@@ -65,7 +65,8 @@ def refuse_writes(folders: Iterable[Path]) -> Sequence[str]:
     return exceptions
 
 
-def _version() -> int:
+def version() -> int:
+    """Which of Landlock's interfaces this kernel has; raises `OSError` that says why none."""
     try:
         return kernel.call(_CREATE_RULESET, 0, 0, _VERSION_FLAG)
     except OSError as error:

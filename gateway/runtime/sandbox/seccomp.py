@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gateway.runtime.sandbox import kernel
 
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
-# All threads, and without the slower speculation that older kernels tie to a filter: the code is not an enemy's.
+# All threads; and without what older kernels do against speculation wherever there is a filter: it slows computing.
 _FLAGS = (1 << 0) | (1 << 2)
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 LOAD, EQUAL, _AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06

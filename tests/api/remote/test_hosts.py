@@ -11,7 +11,8 @@ import pytest
 from gateway.api.remote.hosts import AddressRefused, HostList, host_name
 from gateway.api.remote.media import RemoteMedia
 from gateway.api.remote.network import is_private, is_public
-from gateway.config import ConfigError, Settings, with_file_settings
+from gateway.config import ConfigError, Settings
+from gateway.models_file import with_file_settings
 
 LIST = HostList(
     ["images.example.com", ".Example.NET", "http://10.0.0.7:8080", "https://[2606:4700::1111]", "bücher.example",

@@ -9,6 +9,8 @@ from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.engines.llm import Engine
+from gateway.engines.llm.backend import TokenReport
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.errors import GatewayError
 from gateway.tasks import TASKS, Usage
 
@@ -79,3 +81,18 @@ def ask_together(engine: Engine, bodies: Iterable[dict[str, Any]]) -> list[Told]
         together.step()
         together.step()
     return together.finish(*numbers)
+
+
+def streamed(engine: Engine, tokens: list[int], decoding: Decoding) -> tuple[int, list[int], list[TokenReport]]:
+    """One stream of tokens, alone: the passes before its first token, its tokens and what is reported of them."""
+    model = engine._backend._model  # type: ignore[attr-defined]
+    model.add(0, Prompt(tokens), decoding)
+    passes, found, reports = 0, [], []
+    while True:
+        advances = model.step()
+        passes += not found
+        for _, advance in advances:
+            found += advance.tokens
+            reports += advance.reports
+            if advance.finish_reason is not None:
+                return passes, found, reports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,15 @@ import pytest
 
 from gateway.config import ConfigError
 from gateway.engines.llm import Engine
-from gateway.engines.llm.backend import TokenReport
 from gateway.engines.llm.decoding import Decoding, Prompt
-from gateway.engines.llm.known_blocks import KnownBlocks
 from gateway.engines.llm.openvino import _uncut
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, ContextExceeded
 from tests import tiny_gguf
-from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load
+from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load, streamed
 
 QUESTION = "What is the capital of France?"
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-PASS_TOKENS = 256
 PROMPTS = [QUESTION, "What is 2 + 2?", "Name three colours.", "Say hello."]
 
 
@@ -180,21 +176,6 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(smollm_file: Path, tmp_p
     assert "Paris" in told.text
 
 
-def streamed(engine: Engine, tokens: list[int], decoding: Decoding) -> tuple[int, list[int], list[TokenReport]]:
-    """One stream of tokens, alone: the passes before its first token, its tokens and what is reported of them."""
-    model = engine._backend._model  # type: ignore[attr-defined]
-    model.add(0, Prompt(tokens), decoding)
-    passes, found, reports = 0, [], []
-    while True:
-        advances = model.step()
-        passes += not found
-        for _, advance in advances:
-            found += advance.tokens
-            reports += advance.reports
-            if advance.finish_reason is not None:
-                return passes, found, reports
-
-
 def asked(engine: Engine, text: str) -> list[int]:
     model = engine._backend._model  # type: ignore[attr-defined]
     found: list[int] = model.tokenizer.encode(rendered(text), add_special_tokens=False)
@@ -241,43 +222,6 @@ def test_seeds_of_more_than_32_bits_are_told_apart(engine: Engine) -> None:
     told = [streamed(engine, prompt, Decoding(Sampling(16, seed=seed)))[1] for seed in [*seeds, *seeds]]
     assert told[:3] == told[3:]
     assert len(set(map(tuple, told))) == 3
-
-
-@pytest.mark.parametrize(("prefix_cache", "again"), [("shared", 1), ("account", 3), ("off", 3)])
-def test_a_prompt_is_computed_again_unless_all_share(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix_cache: str, again: int
-) -> None:
-    caplog.set_level(logging.INFO, "gateway.engines.llm")
-    file = tiny_gguf.chat_gguf(tmp_path / "model.gguf")
-    engine = load(file, options={"backend": "openvino"}, prefix_cache=prefix_cache)
-    told = [streamed(engine, [5, 9, 30, 7] * 160, Decoding(Sampling(4, temperature=0))) for _ in range(2)]
-    assert [passes for passes, *_ in told] == [3, again]
-    assert told[0][1] == told[1][1]
-    assert ("cannot keep accounts apart" in caplog.text) == (prefix_cache == "account")
-
-
-def test_cached_tokens_are_those_that_take_no_pass(tmp_path: Path) -> None:
-    file = tiny_gguf.chat_gguf(tmp_path / "model.gguf")
-    engine = load(file, options={"backend": "openvino"}, prefix_cache="shared")
-    first = [5 + index % 60 for index in range(1500)]
-    passes, answer, _ = streamed(engine, first, Decoding(Sampling(40, temperature=0), ignore_eos=True))
-    assert passes == -(-1500 // PASS_TOKENS)
-    told = []
-    for shared in (1500, 1499, 1100, 700, 300, 31, 0):
-        prompt = [*first[:shared], *([7] * (1500 - shared))]
-        model = engine._backend._model  # type: ignore[attr-defined]
-        model.add(0, Prompt(prompt), Decoding(Sampling(1, temperature=0), ignore_eos=True))
-        passes, advances = 0, []
-        while not advances:
-            advances, passes = model.step(), passes + 1
-        ((_, advance),) = advances
-        told.append(advance.cached_tokens)
-        assert passes == -(-(1500 - advance.cached_tokens) // PASS_TOKENS), shared
-    # Full blocks of 32 that are alike from the beginning on; of a block that is not full OpenVINO may find more.
-    assert told == [1472, 1472, 1088, 672, 288, 0, 0]
-    followed = [*first, *answer]
-    assert KnownBlocks(10_000).cached_tokens(followed) == 0
-    assert model._blocks.cached_tokens(followed) == (len(followed) - 1) // 32 * 32
 
 
 def test_a_row_with_adapters_is_not_for_openvino(tmp_path: Path) -> None:

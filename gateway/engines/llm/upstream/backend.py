@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
@@ -100,6 +100,7 @@ class UpstreamBackend:
         if self._gone.is_set():
             raise unreachable()
         request = self._translator.request(input.generation(), input.origin.account)
+        request = replace(request, traceparent=input.origin.traceparent)
         outlet = Outlet(id, self._arrivals)
         self._inside[id] = _Running(outlet, self._loop.start(self._exchange.converse(request, outlet)))
 

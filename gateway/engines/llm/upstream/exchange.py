@@ -112,6 +112,8 @@ class Exchange:
 
     def _post(self, request: Request) -> AbstractAsyncContextManager[httpx.Response]:
         headers = {"content-type": "application/json"}
+        if request.traceparent:
+            headers["traceparent"] = request.traceparent
         return self._client.stream(
             "POST", f"{self._url}/{request.path}", content=orjson.dumps(request.body), headers=headers
         )

@@ -37,7 +37,7 @@ class Request:
     """One request: `path` below the server's address and the JSON body; `n` answers, `stop` ends them.
 
     `flexible` says that the caller named no `max_tokens`, so that a smaller one is as good, and `forced` that the
-    text of the answer will be a tool call as JSON.
+    text of the answer will be a tool call as JSON. `traceparent` goes along as a header, if there is one.
     """
 
     path: str
@@ -46,6 +46,7 @@ class Request:
     stop: tuple[str, ...]
     flexible: bool
     forced: bool = False
+    traceparent: str = ""
 
     def shortened(self, max_tokens: int) -> Request:
         """The same with another bound, which is final."""

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.engines.llm.upstream import event_loop
 from gateway.errors import GatewayError
-from gateway.tasks import Piece, Usage
-from tests.engines.llm.upstream.asking import HELLO, Asked, ask, serving
+from gateway.tasks import Origin, Piece, Usage
+from tests.engines.llm.upstream.asking import HELLO, Asked, ask, pieces, serving
 from tests.engines.llm.upstream.scripted import SSE, Exchange, chunk, whole
 
 
@@ -69,6 +69,17 @@ def test_an_open_end_does_not_hold_an_answer_back() -> None:
 
     with serving(open_ended) as (engine, _):
         assert ask(engine, **HELLO).choices[0].text == "a"
+
+
+def test_the_trace_goes_along_if_there_is_one() -> None:
+    body = chunk({"content": "a"}, "stop") + b"data: [DONE]\n\n"
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    with serving(lambda exchange: exchange.send(whole(200, body, SSE))) as (engine, server):
+        for origin in (Origin(), Origin(traceparent=traceparent)):
+            asked = Asked(**HELLO)
+            asked.origin = origin
+            pieces(engine, asked)
+    assert [exchange.headers.get("traceparent") for exchange in server.received] == [None, traceparent]
 
 
 def test_a_stream_that_nobody_reads_is_not_read_either() -> None:
