@@ -11,6 +11,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from gateway.api import openrouter
+from gateway.api.described import add_read
 from gateway.api.listing import author_document, model_document, task_document
 from gateway.api.query import Query, author_of
 from gateway.api.routes import ReadRoute
@@ -19,7 +20,6 @@ from gateway.errors import BadInput
 from gateway.tasks.base import JSON
 from gateway.tasks.schema import input_schema, output_schema
 
-_ACCOUNT = {"name": "account_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "query", "required": True, "schema": {"type": "string"}}
 
 
@@ -74,16 +74,7 @@ def _json(document: dict[str, Any]) -> Response:
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Catalogue"], route_class=ReadRoute)
-for _path, _endpoint, _summary, _parameters in (
-    ("/models/search", search_models, "Search the models", Query.openapi()),
-    ("/models/schema", schema, "A model's input and output schemas", [_MODEL]),
-    ("/tasks/search", search_tasks, "List the tasks", []),
-    ("/authors/search", search_authors, "List the models' authors", []),
-):
-    router.add_api_route(
-        _path,
-        _endpoint,
-        methods=["GET"],
-        summary=_summary,
-        openapi_extra={"parameters": [_ACCOUNT, *_parameters]},
-    )
+add_read(router, "/models/search", search_models, "Search the models", Query.openapi())
+add_read(router, "/models/schema", schema, "A model's input and output schemas", [_MODEL])
+add_read(router, "/tasks/search", search_tasks, "List the tasks")
+add_read(router, "/authors/search", search_authors, "List the models' authors")

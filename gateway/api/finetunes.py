@@ -8,14 +8,13 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.api.described import add_read
 from gateway.api.routes import ReadRoute
 from gateway.api.state import State, state_of
 from gateway.config import ModelSpec
 from gateway.tasks.base import JSON
 from gateway.tasks.finetunes import finetune_id
 from gateway.tasks.validation import to_error
-
-_ACCOUNT = {"name": "account_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 class Query(BaseModel):
@@ -65,22 +64,8 @@ def _success(result: list[dict[str, Any]]) -> Response:
 
 
 router = APIRouter(prefix="/accounts/{account_id}/ai", tags=["Fine-tunes"], route_class=ReadRoute)
-for _path, _endpoint, _summary, _parameters in (
-    ("/finetunes", list_all, "List the fine-tunes", []),
-    (
-        "/finetunes/public",
-        list_public,
-        "List the fine-tunes in parts",
-        [
-            {"name": name, "in": "query", "schema": schema}
-            for name, schema in Query.model_json_schema()["properties"].items()
-        ],
-    ),
-):
-    router.add_api_route(
-        _path,
-        _endpoint,
-        methods=["GET"],
-        summary=_summary,
-        openapi_extra={"parameters": [_ACCOUNT, *_parameters]},
-    )
+_IN_QUERY = [
+    {"name": name, "in": "query", "schema": schema} for name, schema in Query.model_json_schema()["properties"].items()
+]
+add_read(router, "/finetunes", list_all, "List the fine-tunes")
+add_read(router, "/finetunes/public", list_public, "List the fine-tunes in parts", _IN_QUERY)

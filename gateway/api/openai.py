@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from gateway.api.answering import reply
 from gateway.api.asking import parsed, read_document
 from gateway.api.choosing import choose
+from gateway.api.described import ACCOUNT
 from gateway.api.routes import RunRoute
 from gateway.errors import AnthropicUnsupported, BadInput
 from gateway.runtime.model import Model
@@ -84,14 +85,6 @@ def _bare(answer: Answer) -> Response:
     return Response(answer.body, media_type=answer.media_type)
 
 
-_ACCOUNT = {
-    "name": "account_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-}
-
-
 def _described(form: Task, **more: Any) -> dict[str, Any]:
     """What the OpenAPI document says of a route for `form`."""
     named = {"allOf": [{"type": "object", "required": ["model"]}, input_schema(form)]}
@@ -100,7 +93,7 @@ def _described(form: Task, **more: Any) -> dict[str, Any]:
         "200": {"description": "the answer, bare", "content": {"application/json": {"schema": output_schema(form)}}}
     }
     return {
-        "parameters": [_ACCOUNT],
+        "parameters": [ACCOUNT],
         "requestBody": {"required": True, "content": content},
         "responses": answers,
         **more,
@@ -114,5 +107,5 @@ for _path, _post, _summary, _form in (
     ("/embeddings", embeddings, "Embed texts", EMBEDDINGS),
 ):
     router.add_api_route(_path, _post, methods=["POST"], summary=_summary, openapi_extra=_described(_form))
-_refused = {"parameters": [_ACCOUNT], "responses": {"400": {"description": "no model here speaks it"}}}
+_refused = {"parameters": [ACCOUNT], "responses": {"400": {"description": "no model here speaks it"}}}
 router.add_api_route("/messages", messages, methods=["POST"], summary="Refused", openapi_extra=_refused)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from gateway.api.described import add_read
 from gateway.api.query import author_of
 from gateway.api.routes import ReadRoute
 from gateway.api.state import state_of
@@ -44,22 +45,8 @@ def _json(document: dict[str, Any]) -> Response:
     return Response(orjson.dumps(document), media_type=JSON)
 
 
-_ACCOUNT = {
-    "name": "account_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-}
 _NAME = {"name": "model_name", "in": "path", "required": True, "schema": {"type": "string"}}
 
 router = APIRouter(prefix="/accounts/{account_id}/ai/v1", tags=["OpenAI"], route_class=ReadRoute)
-router.add_api_route(
-    "/models", list_models, methods=["GET"], summary="List the models", openapi_extra={"parameters": [_ACCOUNT]}
-)
-router.add_api_route(
-    "/models/{model_name:path}",
-    retrieve_model,
-    methods=["GET"],
-    summary="One model",
-    openapi_extra={"parameters": [_ACCOUNT, _NAME]},
-)
+add_read(router, "/models", list_models, "List the models")
+add_read(router, "/models/{model_name:path}", retrieve_model, "One model", [_NAME])

@@ -1,7 +1,8 @@
-"""Which converted forms of a GGUF stay on disk."""
+"""Which converted forms of a GGUF there are, and which stay on disk."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,17 @@ def test_a_form_that_is_there_is_used_and_discards_nothing(file: Path) -> None:
     newer.mkdir()
     assert converted(file) == kept
     assert newer.is_dir()
+
+
+def test_workers_that_convert_at_once_keep_one_form_and_leave_nothing(smollm_file: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshots" / "smollm2"
+    (snapshot / "package").mkdir(parents=True)
+    link = snapshot / "package" / "model.gguf"
+    link.symlink_to(smollm_file)
+    with ThreadPoolExecutor(2) as workers:
+        one, other = workers.map(converted, [link, link])
+    assert one is not None
+    assert one == other
+    assert list((tmp_path / "converted" / "smollm2").iterdir()) == [one]
+    assert not list(one.glob("*.gguf"))
+    assert [path for path in snapshot.rglob("*") if path.is_file()] == [link]

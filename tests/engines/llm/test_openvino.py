@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from gateway.config import ConfigError
 from gateway.engines.llm import Engine
-from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.openvino import _uncut
 from gateway.engines.llm.sampling import Sampling
@@ -169,20 +167,6 @@ def test_a_long_prompt_fits_beside_a_short_one(engine: Engine) -> None:
     assert tell_long.usage is not None
     assert tell_long.usage.prompt_tokens > 600
     assert "Paris" in tell_short.text
-
-
-def test_workers_that_convert_at_once_keep_one_form_and_leave_nothing(smollm_file: Path, tmp_path: Path) -> None:
-    snapshot = tmp_path / "snapshots" / "smollm2"
-    (snapshot / "package").mkdir(parents=True)
-    link = snapshot / "package" / "model.gguf"
-    link.symlink_to(smollm_file)
-    with ThreadPoolExecutor(2) as workers:
-        one, other = workers.map(converted, [link, link])
-    assert one is not None
-    assert one == other
-    assert list((tmp_path / "converted" / "smollm2").iterdir()) == [one]
-    assert not list(one.glob("*.gguf"))
-    assert [path for path in snapshot.rglob("*") if path.is_file()] == [link]
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(smollm_file: Path, tmp_path: Path) -> None:
