@@ -20,12 +20,14 @@ from tests.server import Server, gateway
 
 HEADERS = {"Authorization": "Bearer any"}
 SENTENCE = "The train to London leaves in twenty minutes."
-SPEECH, HEARING = "@local/espeak-ng", "@cf/openai/whisper-tiny-en"
+SPEECH, VOICE = "@local/espeak-ng", "@local/piper-joe"
+HEARING, TURNS = "@cf/openai/whisper-tiny-en", "@local/smart-turn-v3"
 QUESTIONS: dict[str, dict[str, Any]] = {
     "@local/minilm-sentiment": {"text": SENTENCE},
     "@local/all-minilm-l6-v2": {"text": [SENTENCE]},
     "@local/smollm2-135m-instruct": {"prompt": "Hi", "max_tokens": 4},
     SPEECH: {"prompt": SENTENCE},
+    VOICE: {"prompt": SENTENCE},
 }
 
 
@@ -46,14 +48,16 @@ def ask(server: Server, model: str, question: dict[str, Any]) -> Any:
 
 def ask_all(server: Server) -> None:
     answers = {model: ask(server, model, question) for model, question in QUESTIONS.items()}
-    audio = base64.b64decode(answers[SPEECH]["audio"])
-    assert "train" in ask(server, HEARING, {"audio": list(audio)})["text"]
+    for voice in (SPEECH, VOICE):
+        audio = answers[voice]["audio"]
+        assert "train" in ask(server, HEARING, {"audio": list(base64.b64decode(audio))})["text"]
+    assert ask(server, TURNS, {"audio": audio})["is_complete"]
 
 
 def test_no_packet_leaves_an_offline_gateway_and_its_starter_models(enclosure: Enclosure) -> None:
     """Without the sandbox, which would keep an attempt of a worker from becoming a packet."""
     starters = {spec.name for spec in load_specs(find_models_file(Settings())) if spec.starter}
-    assert starters == {*QUESTIONS, HEARING}
+    assert starters == {*QUESTIONS, HEARING, TURNS}
     for name in starters:
         starter_files(name)
     env = {"GATEWAY_OFFLINE": "1", "GATEWAY_SANDBOX": "off"}

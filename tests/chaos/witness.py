@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ import httpx
 from tests.chaos.raw import open_files
 from tests.chaos.test_life import Caller, serving
 
+# Each worker's folder for temporary files has a name of its own.
+_OF_A_WORKER = re.compile(r"(?<=/run/scratch/)[^/]+")
 SHARED = ("psm_", "mp-", "sem.mp-")  # as multiprocessing names it; the rest is other programs'
 
 
@@ -59,7 +62,7 @@ def belongings(gateway: Caller, *folders: Path) -> dict[str, object]:
         "processes": len(gateway.processes()),
         "open files": open_files(gateway.server.process.pid),
         "shared memory": sorted(name for name in os.listdir("/dev/shm") if name.startswith(SHARED)),
-        "files": sorted(str(path) for folder in folders for path in folder.rglob("*")),
+        "files": sorted(_OF_A_WORKER.sub("*", str(path)) for folder in folders for path in folder.rglob("*")),
     }
 
 
