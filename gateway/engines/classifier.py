@@ -8,16 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import Encoder, tokenize, usable_window
 from gateway.engines.head import Head, load_head
 from gateway.engines.options import read_options
-from gateway.engines.packing import PASS_TOKENS, pad, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.sequence_scores import SequenceScores
 from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task, Usage
 from gateway.tasks.text_classification import Label, TextClassificationInput, TextClassificationOutput
@@ -45,22 +44,16 @@ class FineTuned:
 
     def __init__(self, files: Path, precision: Precision, window: int | None) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
-        self._model = load_pretrained(AutoModelForSequenceClassification, files, precision)
-        config = self._model.config
+        model = load_pretrained(AutoModelForSequenceClassification, files, precision)
+        config = model.config
         self._window = usable_window(config, self._tokenizer, window)
-        self._budget = PASS_TOKENS[self._model.device.type]
+        self._scores = SequenceScores(model)
         self.labels = [config.id2label[index] for index in range(config.num_labels)]
 
-    @torch.inference_mode()
     def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[int]]:
         """Softmax over the labels."""
         rows = tokenize(self._tokenizer, texts, self._window)
-        out = np.empty((len(rows), len(self.labels)), np.float32)
-        for group in passes([len(row) for row in rows], self._budget):
-            ids, mask = pad([rows[i] for i in group], self._model.config.pad_token_id or 0, self._model.device)
-            logits = self._model(input_ids=ids, attention_mask=mask.long()).logits
-            out[group] = logits.float().softmax(-1).cpu().numpy()
-        return out, [len(row) for row in rows]
+        return self._scores.logits(rows).softmax(-1).numpy(), [len(row) for row in rows]
 
 
 class Headed:

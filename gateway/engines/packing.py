@@ -53,23 +53,33 @@ def can_pack(config: PretrainedConfig, device: torch.device) -> bool:
     return device.type == "cpu" and config.model_type in PACKABLE and not getattr(config, "is_decoder", False)
 
 
-def hidden_states(model: PreTrainedModel, rows: Sequence[TokenIds]) -> torch.Tensor:
-    """The last layer of a bare encoder for `rows`, end to end: float32 of shape (sum of lengths, width)."""
+def hidden_states(
+    model: PreTrainedModel, rows: Sequence[TokenIds], types: Sequence[Sequence[int]] | None = None
+) -> torch.Tensor:
+    """The last layer of a bare encoder for `rows`, end to end: float32 of shape (sum of lengths, width).
+
+    `types`, which only a model that packs is given, says of each token which text of a pair it is of.
+    """
     if model.config._attn_implementation == PACKED:
-        return _packed(model, rows)
+        return _packed(model, rows, types)
     ids, mask = pad(rows, model.config.pad_token_id or 0, model.device)
     states: torch.Tensor = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     return states[mask].float()
 
 
-def _packed(model: PreTrainedModel, rows: Sequence[TokenIds]) -> torch.Tensor:
+def _packed(model: PreTrainedModel, rows: Sequence[TokenIds], types: Sequence[Sequence[int]] | None) -> torch.Tensor:
     lengths = [len(row) for row in rows]
     first = first_position(model.config)
-    ids = torch.tensor([list(itertools.chain.from_iterable(rows))])
+    ids = _end_to_end(rows)
+    more = {} if types is None else {"token_type_ids": _end_to_end(types)}
     positions = torch.cat([torch.arange(first, first + length) for length in lengths])[None]
     runs = [(length, sum(1 for _ in same)) for length, same in itertools.groupby(lengths)]
-    states: torch.Tensor = model(input_ids=ids, position_ids=positions, runs=runs).last_hidden_state
+    states: torch.Tensor = model(input_ids=ids, position_ids=positions, runs=runs, **more).last_hidden_state
     return states[0].float()
+
+
+def _end_to_end(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    return torch.tensor([list(itertools.chain.from_iterable(rows))])
 
 
 def _attend(
