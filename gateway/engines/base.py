@@ -38,6 +38,10 @@ class Weighted(ABC):  # noqa: B024 - its two kinds share no abstract method
         self.device = "cpu"
         # Bytes that it may take beyond its load by design, as it is used (keys and values), and does not give back.
         self.cache_bytes = 0
+        # Whether inputs of a batch are made equally long, which makes those of like length good company.
+        self.pads = True
+        # The work, in the task's unit of length, that keeps the device busy: more in a batch only makes others wait.
+        self.enough: int | None = None
         # What answers, for operators; empty where the engine's name and its device say it.
         self.description = ""
 

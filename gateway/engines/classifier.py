@@ -14,6 +14,7 @@ from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import Encoder, tokenize, usable_window
 from gateway.engines.head import Head, load_head
 from gateway.engines.options import read_options
+from gateway.engines.packing import pass_tokens
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.sequence_scores import SequenceScores
@@ -35,6 +36,10 @@ class Classifier(Protocol):
     def labels(self) -> Sequence[str]:
         """In the model's order."""
 
+    @property
+    def pads(self) -> bool:
+        """Whether texts of a batch are made equally long."""
+
     def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], list[int]]:
         """Probabilities of shape (texts, labels), rows summing to 1, and the tokens of each text."""
 
@@ -48,6 +53,7 @@ class FineTuned:
         config = model.config
         self._window = usable_window(config, self._tokenizer, window)
         self._scores = SequenceScores(model)
+        self.pads = self._scores.pads
         self.labels = [config.id2label[index] for index in range(config.num_labels)]
 
     def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[int]]:
@@ -67,6 +73,7 @@ class Headed:
         self._encoder = encoder
         self._head = head
         self.labels = head.labels
+        self.pads = encoder.pads
 
     def judge(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], list[int]]:
         """The head's logistic function of the texts' vectors."""
@@ -87,6 +94,8 @@ class Engine(TorchEngine):
         else:
             head = load_head(options.head)
             self._classifier = Headed(Encoder(files, self.precision, spec.context_window, head.normalize), head)
+        self.pads = self._classifier.pads
+        self.enough = pass_tokens(self.device, pads=self.pads)
 
     def run(self, inputs: Sequence[TextClassificationInput]) -> Sequence[TextClassificationOutput]:
         """All labels of each input."""

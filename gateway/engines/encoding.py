@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import PreTrainedTokenizerBase
 
 from gateway.config import ConfigError
-from gateway.engines.packing import PACKED, PASS_TOKENS, TokenIds, can_pack, first_position, hidden_states, passes
+from gateway.engines.packing import PACKED, TokenIds, can_pack, first_position, hidden_states, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_sentence_model
 
@@ -54,10 +54,11 @@ class Encoder:
         self._tokenizer = model.tokenizer
         self._prompts = {role: prompt or "" for role, prompt in model.prompts.items()}
         self._default_prompt = self._prompts.get(model.default_prompt_name or "", "")
-        self._budget = PASS_TOKENS[self._model.device.type]
         self.dimensions: int = model.get_embedding_dimension() or self._model.config.hidden_size
         self.window = usable_window(self._model.config, self._tokenizer, window)
-        if can_pack(self._model.config, self._model.device):
+        self.pads = not can_pack(self._model.config, self._model.device)
+        self._budget = pass_tokens(self._model.device, pads=self.pads)
+        if not self.pads:
             self._model.set_attn_implementation(PACKED)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 from gateway.config import ModelSpec
 from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
-from gateway.engines.packing import PASS_TOKENS, pad, passes
+from gateway.engines.packing import pad, pass_tokens, passes
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput
@@ -72,7 +72,7 @@ class _Texts:
         """A vector per text, in order."""
         out: list[tuple[int, Vectors]] = []
         rows = self._tokenize(texts)
-        for group in passes([len(row) for row in rows], PASS_TOKENS[self._model.device.type]):
+        for group in passes([len(row) for row in rows], pass_tokens(self._model.device)):
             ids, mask = pad([rows[i] for i in group], self._tokenizer.pad_token_id or 0, self._model.device)
             inputs = {"input_ids": ids} | ({} if self._padded else {"attention_mask": mask.long()})
             out += zip(group, _unit(self._model.get_text_features(**inputs).pooler_output), strict=True)

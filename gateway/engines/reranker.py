@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import usable_window
 from gateway.engines.options import read_options
-from gateway.engines.packing import TokenIds
+from gateway.engines.packing import TokenIds, pass_tokens
 from gateway.engines.pretrained import load_sentence_model
 from gateway.engines.sequence_scores import SequenceScores, Types
 from gateway.engines.torch_engine import TorchEngine
@@ -32,6 +32,8 @@ class Engine(TorchEngine):
         self._tokenizer = model.tokenizer
         self._window = usable_window(scorer.config, self._tokenizer, spec.context_window)
         self._scores = SequenceScores(scorer)
+        self.pads = self._scores.pads
+        self.enough = pass_tokens(self.device, pads=self.pads)
 
     def run(self, inputs: Sequence[RerankingInput]) -> Sequence[Ranking]:
         """One ranking per input; of a pair beyond the window, the longer text loses its end first."""

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
 from gateway.engines.encoding import tokenize, usable_window
-from gateway.engines.packing import PASS_TOKENS, TokenIds, pad, passes
+from gateway.engines.packing import TokenIds, pad, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
 
@@ -47,7 +47,7 @@ class Seq2Seq:
         self.settings = self._model.generation_config
         self.window = usable_window(self._model.config, self.tokenizer, window)
         self.positions: int = self._model.config.max_position_embeddings
-        self._budget = PASS_TOKENS[self._model.device.type]
+        self._budget = pass_tokens(self._model.device)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text's token ids with the special ones, cut to the window."""

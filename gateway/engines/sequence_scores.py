@@ -15,7 +15,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from gateway.engines.packing import PACKED, PASS_TOKENS, TokenIds, can_pack, hidden_states, pad, passes
+from gateway.engines.packing import PACKED, TokenIds, can_pack, hidden_states, pad, pass_tokens, passes
 
 Types = Sequence[int]
 # What a head makes of the state of each text's first token, shape (texts, width): it reads no other.
@@ -32,10 +32,11 @@ class SequenceScores:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._budget = PASS_TOKENS[model.device.type]
         self._head = _HEADS.get(type(model)) if can_pack(model.config, model.device) else None
         if self._head is not None:
             model.set_attn_implementation(PACKED)
+        self.pads = self._head is None
+        self._budget = pass_tokens(model.device, pads=self.pads)
 
     @torch.inference_mode()
     def logits(self, rows: Sequence[TokenIds], types: Sequence[Types] | None = None) -> torch.Tensor:

@@ -155,8 +155,8 @@ class Child:
             seconds["canary"] = time.monotonic() - weights
         served_by = engine.description or f"{name} on {engine.device}"
         streams, taken = isinstance(engine, StreamEngine), self._meter.read()
-        own = engine.cache_bytes
-        return engine, task, Loaded(streams, engine.device, seconds, name, served_by, taken, own, confinement)
+        own = engine.cache_bytes, confinement, engine.pads, engine.enough
+        return engine, task, Loaded(streams, engine.device, seconds, name, served_by, taken, *own)
 
     def _confine(self, access: Access) -> dict[str, str]:
         """Before the weights are opened, and before there is a second thread: Landlock confines one."""

@@ -72,7 +72,9 @@ class Loaded(Message):
     """Worker → gateway: ready; how it runs, where the seconds of loading went, and what memory it takes.
 
     `engine` is the file of gateway/engines that was taken, `served_by` says for operators what answers; beyond
-    `taken` it may grow by `cache_bytes` by design. `sandbox` says what the process may do, by name.
+    `taken` it may grow by `cache_bytes` by design. `sandbox` says what the process may do, by name. `pads` is
+    whether texts of a batch are made equally long, so that their lengths matter; `enough` is the work, in the task's
+    unit of length, beyond which a batch gains nothing.
     """
 
     streams: bool
@@ -83,6 +85,8 @@ class Loaded(Message):
     taken: Taken = Taken()
     cache_bytes: int = 0
     sandbox: dict[str, str] = {}
+    pads: bool = True
+    enough: int | None = None
 
 
 class Failure(msgspec.Struct, array_like=True):

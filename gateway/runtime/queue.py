@@ -17,15 +17,16 @@ MAX_PADDING = 1.4
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most one batch may hold: rows, and rows times the longest row."""
+    """The most one batch may hold: rows, and the work in them, which if it `pads` is rows times the longest row."""
 
     items: int
     tokens: int
+    pads: bool = True
 
     @classmethod
-    def of(cls, spec: ModelSpec) -> Budget:
-        """The row's budget."""
-        return cls(spec.max_batch_items, spec.max_batch_tokens)
+    def of(cls, spec: ModelSpec, *, pads: bool = True, enough: int | None = None) -> Budget:
+        """The row's budget, or less if less work is `enough`."""
+        return cls(spec.max_batch_items, min(spec.max_batch_tokens, enough or spec.max_batch_tokens), pads)
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Fill:
         """Add `extent` if it stays within the budget and the padding bound; says whether it did."""
         rows, longest = self.rows + extent.rows, max(self.longest, extent.length)
         work = self.work + extent.rows * extent.length
-        padded = rows * longest
+        padded = rows * longest if budget.pads else work
         if rows > budget.items or padded > budget.tokens or padded > MAX_PADDING * work:
             return False
         self.rows, self.longest, self.work = rows, longest, work
@@ -56,7 +57,7 @@ class BatchQueue:
     """First come, first served, as far as lengths allow.
 
     The oldest request is in every batch, so none starves; the rest of the batch are the waiting requests
-    nearest to it in length, so that little is padded.
+    nearest to it in length, so that little is padded, or the next ones where nothing is.
     """
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
@@ -126,8 +127,9 @@ class BatchQueue:
         others = [request for request in free if request is not head and not request.alone]
         if not others:
             return []
-        length = head.extent.length
-        others.sort(key=lambda request: abs(request.extent.length - length))
+        if budget.pads:
+            length = head.extent.length
+            others.sort(key=lambda request: abs(request.extent.length - length))
         fill = Fill.of(head.extent)
         chosen = []
         for request in others:

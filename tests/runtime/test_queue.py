@@ -30,6 +30,14 @@ async def test_takes_the_oldest_first_and_its_nearest_in_length() -> None:
     assert queue.take(Budget(8, 10_000)) == []
 
 
+async def test_lengths_do_not_matter_where_nothing_is_padded() -> None:
+    queue = BatchQueue(10, 10_000)
+    for length in (10, 500, 11, 480, 9):
+        queue.submit(request(length))
+    assert [r.extent.length for r in queue.take(Budget(4, 900, pads=False))] == [10, 500, 11]
+    assert [r.extent.length for r in queue.take(Budget(4, 900, pads=False))] == [480, 9]
+
+
 async def test_refuses_one_item_and_one_byte_too_many() -> None:
     queue = BatchQueue(2, 1000)
     queue.submit(request(1))
