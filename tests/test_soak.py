@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from scripts.benchmarks.bench import starter
+from scripts.benchmarks.bench import starter, starters
 from scripts.benchmarks.client import Address, Reply
 from scripts.benchmarks.soak.book import Book, Tally
 from scripts.benchmarks.soak.caller import Caller
@@ -145,3 +145,9 @@ def test_a_stream_that_ends_with_an_error_is_no_answer() -> None:
     assert isinstance(question, Question)
     assert question.is_answered_by(whole)
     assert not question.is_answered_by(broken)
+
+
+def test_every_starter_is_asked() -> None:
+    questions = [kind(Random(1)) for kind in kinds(starters(), [b"a clip"]).values()]
+    asked = [question.path + question.body.decode("latin-1") for question in questions]
+    assert [row.name for row in starters() if not any(row.name in text for text in asked)] == []

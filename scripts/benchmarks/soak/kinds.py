@@ -91,6 +91,11 @@ def _hear(clips: Sequence[bytes], model: str, chance: Random) -> Question:
     return Question(path, clip, "audio/mpeg", lambda reply: _parsed(reply)["word_count"] > 5)
 
 
+def _judge_turn(clips: Sequence[bytes], model: str, chance: Random) -> Question:
+    clip = base64.b64encode(chance.choice(clips)).decode()
+    return _json(run_path(model), {"audio": clip}, lambda result: 0 <= result["probability"] <= 1)
+
+
 def _rank(model: str, chance: Random) -> Question:
     (asked,) = rankings(1, chance.getrandbits(32))
     return _json(run_path(model), asked, lambda result: len(result["response"]) == CONTEXTS)
@@ -110,7 +115,12 @@ def kinds(rows: Sequence[ModelSpec], clips: Sequence[bytes]) -> dict[str, Kind]:
         "text-generation": {"chat": _chat, "chat, streamed": _chat_stream},
         "text-to-speech": {"speech synthesis": _speak},
         "automatic-speech-recognition": {"speech recognition": partial(_hear, clips)},
+        "voice-activity-detection": {"turn detection": partial(_judge_turn, clips)},
         "reranking": {"reranking": _rank},
         "image-classification": {"image classification": partial(_see, pictures)},
     }
-    return {name: partial(kind, row.name) for row in rows for name, kind in asked[row.task].items()}
+    found: dict[str, Kind] = {}
+    for row in rows:
+        for name, kind in asked[row.task].items():
+            found[f"{name}, {row.name}" if name in found else name] = partial(kind, row.name)
+    return found
