@@ -29,6 +29,7 @@ NAME = "infinity"
 VERSION = "0.0.78"
 ENVIRONMENT = ROOT / ".venv-infinity"
 CONNECTIONS, PORT = 32, 7997
+DTYPES = ("float32", "bfloat16")
 READY_LIMIT_S, LOOK_S = 180.0, 0.2
 
 
@@ -68,7 +69,7 @@ async def run(bench: Bench) -> list[Row]:
     """Both servers on each task; raises `NotRun` if infinity cannot be installed or started."""
     await asyncio.to_thread(_install)
     minilm = weights(starter(MINILM))
-    return [row for name in KINDS for row in await _measure(bench, name, minilm)]
+    return [row for dtype in DTYPES for name in KINDS for row in await _measure(bench, name, dtype, minilm)]
 
 
 def _install() -> None:
@@ -130,16 +131,16 @@ async def _until_ready(address: Address, process: subprocess.Popen[bytes], log: 
     raise NotRun(f"infinity-emb was not ready within {READY_LIMIT_S:g} s")
 
 
-async def _measure(bench: Bench, name: str, minilm: Path) -> list[Row]:
-    kind, folder = KINDS[name], bench.folder / name
+async def _measure(bench: Bench, name: str, dtype: str, minilm: Path) -> list[Row]:
+    kind, folder = KINDS[name], bench.folder / f"{name}-{dtype}"
     files = minilm
     if name != "text-embeddings":
         files = folder / "weights"
         await checkpoint(name, files, minilm)
     row = {"name": f"@bench/{name}", "task": name, "engine": kind.engine, "source": f"file:{files}"}
-    spec = ModelSpec.model_validate({**row, "device": "cpu", "dtype": "float32"})
+    spec = ModelSpec.model_validate({**row, "device": "cpu", "dtype": dtype})
     path = run_path(spec.name)
-    async with gateway(folder, [spec]) as ours, _infinity(folder, files, "float32") as theirs:
+    async with gateway(folder, [spec]) as ours, _infinity(folder, files, dtype) as theirs:
         sides = {
             "gateway": partial(_turn, kind, ours, path, kind.ours, bench.scaled(kind.count)),
             "infinity": partial(_turn, kind, theirs, kind.route, kind.theirs, bench.scaled(kind.count)),
@@ -148,18 +149,11 @@ async def _measure(bench: Bench, name: str, minilm: Path) -> list[Row]:
             await side(99)
         figures = await bench.alternate(sides)
     mine, other, against = figures["gateway"], figures["infinity"], f"infinity-emb {VERSION}"
-    unit = "pairs/s" if kind.per_request > 1 else "texts/s"
+    unit, label = "pairs/s" if kind.per_request > 1 else "texts/s", f"{name} in {dtype}"
+    many, alone = f"{label}, {CONNECTIONS} connections", f"{label}, 1 connection, p50"
     return [
-        Row(
-            NAME,
-            f"{name}, {CONNECTIONS} connections",
-            unit,
-            mine["rate"],
-            against,
-            other["rate"],
-            Aim("ratio", "≥", 2.5),
-        ),
-        Row(NAME, f"{name}, 1 connection, p50", "ms", mine["p50"], against, other["p50"], Aim("ratio", "≤", 0.5)),
+        Row(NAME, many, unit, mine["rate"], against, other["rate"], Aim("ratio", "≥", 2.5)),
+        Row(NAME, alone, "ms", mine["p50"], against, other["p50"], Aim("ratio", "≤", 0.5)),
     ]
 
 
