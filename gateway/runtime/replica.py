@@ -41,6 +41,7 @@ class Replica:
         self.worker = Worker(spec, self._receive, wake)
         self._queue = queue
         self._wake = wake
+        self._budget = Budget.of(spec)
         self._busy = False
         self._served_one = False
         self._fed_at = 0.0
@@ -52,6 +53,7 @@ class Replica:
         """Load; raises `ModelUnavailable` with the reason. Call `end` in any case."""
         self._load_began_at = time.monotonic()
         self.loaded = await self.worker.start(nursery, files, canary=self.spec.preload, device=device)
+        self._budget = Budget.of(self.spec, pads=self.loaded.pads, enough=self.loaded.enough)
         self.usage, self.idle_since = self.loaded.taken, time.monotonic()
         self._load_ended_at = self.idle_since
         return self.loaded
@@ -128,7 +130,7 @@ class Replica:
             has_loner = any(request.alone for request in self.inside.values())
             batch = [] if has_loner else self._queue.take(budget, busy=bool(self.inside), taker=self)
         else:
-            batch = [] if self._busy else self._queue.take(self._budget())
+            batch = [] if self._busy else self._queue.take(self._budget)
         if not batch:
             return
         self._busy, self._fed_at = not self._streams, time.monotonic()
@@ -144,11 +146,6 @@ class Replica:
             self.worker.send_frame(await asyncio.to_thread(framing.to_frame, run))
         else:
             self.worker.send(run)
-
-    def _budget(self) -> Budget:
-        if self.loaded is None:
-            return Budget.of(self.spec)
-        return Budget.of(self.spec, pads=self.loaded.pads, enough=self.loaded.enough)
 
     def drop(self, request: Request) -> None:
         """The caller of a request inside has left: a stream stops at its next step, a batch goes on."""

@@ -32,11 +32,13 @@ class KnownBlocks:
 
     def keep(self, tokens: Sequence[int]) -> None:
         """Note what has been computed: a prompt, or a prompt and its answer."""
-        blocks = set(_blocks(tokens))
-        if len(self._known | blocks) > self._room:
+        if len(tokens) // BLOCK_TOKENS > self._room:
             self._known = set()
-        if len(blocks) <= self._room:
-            self._known |= blocks
+            return
+        blocks = set(_blocks(tokens))
+        self._known |= blocks
+        if len(self._known) > self._room:
+            self._known = blocks
 
 
 def _blocks(tokens: Sequence[int]) -> Iterator[int]:
