@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tests.server import ACCOUNT, Server
@@ -82,4 +83,13 @@ def status_of(answer: bytes) -> int:
 
 def open_files(pid: int) -> int:
     """How many file descriptors a process has (proc_pid_fd(5))."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return len(open_names(pid))
+
+
+def open_names(pid: int) -> list[str]:
+    """What each file descriptor of a process leads to (proc_pid_fd(5))."""
+    names = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            names.append(os.readlink(link))
+    return names

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_front import eventually
 from tests.chaos.test_life import Caller, row
 from tests.chaos.witness import events, watched, worker_of
+from tests.waiting import eventually
 
 DAY_S = 86400
 JUMPS_S = (4000 * DAY_S, -4000 * DAY_S, 0)

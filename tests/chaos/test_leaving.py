@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import raw
-from tests.chaos.test_front import eventually
 from tests.chaos.test_life import Caller, row
-from tests.chaos.witness import belongings, watched, worker_of
+from tests.chaos.witness import belongings, left_behind, watched, worker_of
+from tests.waiting import eventually
 
 # Far more numbers than the engine gives while the test lasts: only a client that leaves ends such a stream.
 ENDLESS = {"prompt": "n", "max_tokens": 100_000_000, "stream": True}
@@ -40,8 +40,7 @@ def nothing_left(gateway: Caller, notes: Path) -> Iterator[None]:
     notes.write_text("")
     yield
     assert eventually(lambda: all(not model["waiting"] + model["running"] for model in gateway.ready()[1]["models"]))
-    eventually(lambda: belongings(gateway) == before)
-    assert belongings(gateway) == before
+    assert not left_behind(gateway, before)
     assert [worker_of(gateway, name) for name in "as"] == workers
     noted = notes.read_text()
     assert noted.count("admit n\n") == noted.count("drop n\n")

@@ -15,9 +15,10 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chaos.mixture import BYSTANDER, VICTIMS, Exchange, exchange, rows
-from tests.chaos.test_front import eventually, session_processes
+from tests.chaos.test_front import session_processes
 from tests.chaos.test_life import Caller
-from tests.chaos.witness import at, belongings, events, watched, worker_of
+from tests.chaos.witness import at, belongings, events, left_behind, watched, worker_of
+from tests.waiting import eventually
 
 REQUESTS, CALLERS, KILLS = 2000, 16, 24
 NOTICED_S = 2.0
@@ -90,8 +91,7 @@ def test_two_thousand_requests_and_random_kills(tmp_path: Path) -> None:
         known = sum(asked.model != "nobody" for asked in requests)
         assert counted(gateway) - answered == known, told
         check_notices(gateway, harm, told)
-        eventually(lambda: belongings(gateway, scratch) == before)
-        assert belongings(gateway, scratch) == before, told
+        assert not left_behind(gateway, before, scratch), told
         session = gateway.server.process.pid
         assert gateway.server.stop() == 0
         assert eventually(lambda: session_processes(session) == [])

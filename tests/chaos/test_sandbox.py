@@ -17,8 +17,9 @@ import pytest
 
 from gateway.runtime.sandbox import landlock, seccomp
 from tests import tiny_gguf
-from tests.chaos.test_front import eventually, session_processes
+from tests.chaos.test_front import session_processes
 from tests.server import Server, gateway, write_models
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 # A safetensors file without a tensor.

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from tests.chaos import raw
-from tests.chaos.test_front import eventually
 from tests.chaos.test_life import Caller, row, serving
+from tests.waiting import eventually
 
 HEAD = raw.head("@test/a", "content-length: 100000")
 CHUNKED = raw.head("@test/a", "transfer-encoding: chunked")

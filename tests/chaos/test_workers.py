@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.cgroup import little_memory
-from tests.chaos.test_front import eventually
 from tests.chaos.test_life import Caller, row
-from tests.chaos.witness import belongings, bystander, events, watched, worker_of
+from tests.chaos.witness import belongings, bystander, events, left_behind, watched, worker_of
+from tests.waiting import eventually
 
 LOST, STUCK = (500, 3043), (408, 3046)
 
@@ -43,8 +43,7 @@ class Ward:
         assert events(self.gateway, "worker lost")[losses]["reason"] == loss
         assert worker_of(self.gateway, "a") != victim
         assert not Path(f"/proc/{victim}").exists()
-        eventually(lambda: belongings(self.gateway, self.folder) == before)
-        assert belongings(self.gateway, self.folder) == before
+        assert not left_behind(self.gateway, before, self.folder)
 
     def _see_it_fall_and_rise(self) -> None:
         try:

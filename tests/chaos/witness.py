@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +17,13 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.raw import open_files
+from tests.chaos.raw import open_names
 from tests.chaos.test_life import Caller, serving
+from tests.waiting import eventually
 
 # Each worker's folder for temporary files has a name of its own.
 _OF_A_WORKER = re.compile(r"(?<=/run/scratch/)[^/]+")
+_NUMBER = re.compile(r"\d+")  # a socket's or a pipe's own
 SHARED = ("psm_", "mp-", "sem.mp-")  # as multiprocessing names it; the rest is other programs'
 
 
@@ -56,14 +59,23 @@ def at(event: dict[str, Any]) -> float:
     return datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
-def belongings(gateway: Caller, *folders: Path) -> dict[str, object]:
+def belongings(gateway: Caller, *folders: Path) -> Counter[str]:
     """All that a gateway could leave behind: processes, open files, names in shared memory and in `folders`."""
-    return {
-        "processes": len(gateway.processes()),
-        "open files": open_files(gateway.server.process.pid),
-        "shared memory": sorted(name for name in os.listdir("/dev/shm") if name.startswith(SHARED)),
-        "files": sorted(_OF_A_WORKER.sub("*", str(path)) for folder in folders for path in folder.rglob("*")),
-    }
+    front = gateway.server.process.pid
+    held = Counter({"process": len(gateway.processes())})
+    held.update(f"open {_NUMBER.sub('*', _OF_A_WORKER.sub('*', name))}" for name in open_names(front))
+    held.update(f"shared {name}" for name in os.listdir("/dev/shm") if name.startswith(SHARED))
+    held.update(_OF_A_WORKER.sub("*", str(path)) for folder in folders for path in folder.rglob("*"))
+    return held
+
+
+def left_behind(gateway: Caller, before: Counter[str], *folders: Path) -> Counter[str]:
+    """What a gateway still has more of than `before`, once it has had time to let go.
+
+    Less is no fault: the connection over which the last answer came may have been counted `before`.
+    """
+    eventually(lambda: belongings(gateway, *folders) <= before)
+    return belongings(gateway, *folders) - before
 
 
 @contextmanager
