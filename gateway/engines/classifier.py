@@ -13,8 +13,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import Encoder, tokenize, usable_window
 from gateway.engines.head import Head, load_head
+from gateway.engines.hidden_states import loading
 from gateway.engines.options import read_options
-from gateway.engines.packing import pass_tokens
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.sequence_scores import SequenceScores
@@ -49,10 +49,10 @@ class FineTuned:
 
     def __init__(self, files: Path, precision: Precision, window: int | None) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
-        model = load_pretrained(AutoModelForSequenceClassification, files, precision)
+        model = load_pretrained(AutoModelForSequenceClassification, files, loading(files, precision))
         config = model.config
         self._window = usable_window(config, self._tokenizer, window)
-        self._scores = SequenceScores(model)
+        self._scores = SequenceScores(model, precision)
         self.pads = self._scores.pads
         self.labels = [config.id2label[index] for index in range(config.num_labels)]
 
@@ -94,8 +94,7 @@ class Engine(TorchEngine):
         else:
             head = load_head(options.head)
             self._classifier = Headed(Encoder(files, self.precision, spec.context_window, head.normalize), head)
-        self.pads = self._classifier.pads
-        self.enough = pass_tokens(self.device, pads=self.pads)
+        self.fill_passes(pads=self._classifier.pads)
 
     def run(self, inputs: Sequence[TextClassificationInput]) -> Sequence[TextClassificationOutput]:
         """All labels of each input."""

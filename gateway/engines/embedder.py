@@ -10,7 +10,7 @@ from typing import Any
 from gateway.config import Frozen, ModelSpec
 from gateway.engines.encoding import Encoder
 from gateway.engines.options import read_options
-from gateway.engines.packing import TokenIds, pass_tokens
+from gateway.engines.passes import TokenIds
 from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import InputTooLong
 from gateway.tasks import Task, Usage
@@ -30,8 +30,7 @@ class Engine(TorchEngine):
         super().__init__(spec, task, files)
         options = read_options(Options, spec)
         self._encoder = Encoder(files, self.precision, spec.context_window, options.normalize)
-        self.pads = self._encoder.pads
-        self.enough = pass_tokens(self.device, pads=self.pads)
+        self.fill_passes(pads=self._encoder.pads)
 
     def run(self, inputs: Sequence[EmbeddingsInput]) -> Sequence[Any]:
         """One output per input, in the form it asks for, or `InputTooLong`; else text beyond the window is cut."""

@@ -14,7 +14,9 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import PreTrainedTokenizerBase
 
 from gateway.config import ConfigError
-from gateway.engines.packing import PACKED, TokenIds, can_pack, first_position, hidden_states, pass_tokens, passes
+from gateway.engines.bert import first_position
+from gateway.engines.hidden_states import hidden_states, loading
+from gateway.engines.passes import TokenIds, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_sentence_model
 
@@ -48,18 +50,17 @@ class Encoder:
     """
 
     def __init__(self, files: Path, precision: Precision, window: int | None = None, normalize: bool | None = None):
-        model: SentenceTransformer = load_sentence_model(SentenceTransformer, files, precision)
-        self._model, self.pooling, self._after = _parts(model, normalize)
-        self._model.config.use_cache = False
+        model: SentenceTransformer = load_sentence_model(SentenceTransformer, files, loading(files, precision))
+        encoder, self.pooling, self._after = _parts(model, normalize)
+        encoder.config.use_cache = False
         self._tokenizer = model.tokenizer
         self._prompts = {role: prompt or "" for role, prompt in model.prompts.items()}
         self._default_prompt = self._prompts.get(model.default_prompt_name or "", "")
-        self.dimensions: int = model.get_embedding_dimension() or self._model.config.hidden_size
-        self.window = usable_window(self._model.config, self._tokenizer, window)
-        self.pads = not can_pack(self._model.config, self._model.device)
-        self._budget = pass_tokens(self._model.device, pads=self.pads)
-        if not self.pads:
-            self._model.set_attn_implementation(PACKED)
+        self.dimensions: int = model.get_embedding_dimension() or encoder.config.hidden_size
+        self.window = usable_window(encoder.config, self._tokenizer, window)
+        self._states = hidden_states(encoder, precision)
+        self.pads = self._states.pads
+        self._budget = pass_tokens(precision.device, pads=self.pads)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text's token ids, cut to the window."""
@@ -84,7 +85,7 @@ class Encoder:
         return out
 
     def _pass(self, rows: Sequence[TokenIds], pooling: Sequence[How]) -> Vectors:
-        states = hidden_states(self._model, rows)
+        states = self._states(rows)
         lengths = torch.tensor([len(row) for row in rows], device=states.device)
         ends = lengths.cumsum(0)
         pooled = {

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 from gateway.config import ModelSpec
 from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
-from gateway.engines.packing import pad, pass_tokens, passes
+from gateway.engines.passes import pad, pass_tokens, passes
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput

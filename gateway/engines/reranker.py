@@ -12,10 +12,11 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import usable_window
+from gateway.engines.hidden_states import Types, loading
 from gateway.engines.options import read_options
-from gateway.engines.packing import TokenIds, pass_tokens
+from gateway.engines.passes import TokenIds
 from gateway.engines.pretrained import load_sentence_model
-from gateway.engines.sequence_scores import SequenceScores, Types
+from gateway.engines.sequence_scores import SequenceScores
 from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task, Usage
 from gateway.tasks.reranking import Ranking, RerankingInput, best_first
@@ -27,13 +28,12 @@ class Engine(TorchEngine):
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         read_options(Frozen, spec)
-        model: CrossEncoder = load_sentence_model(CrossEncoder, files, self.precision)
+        model: CrossEncoder = load_sentence_model(CrossEncoder, files, loading(files, self.precision))
         scorer = _scorer(model)
         self._tokenizer = model.tokenizer
         self._window = usable_window(scorer.config, self._tokenizer, spec.context_window)
-        self._scores = SequenceScores(scorer)
-        self.pads = self._scores.pads
-        self.enough = pass_tokens(self.device, pads=self.pads)
+        self._scores = SequenceScores(scorer, self.precision)
+        self.fill_passes(pads=self._scores.pads)
 
     def run(self, inputs: Sequence[RerankingInput]) -> Sequence[Ranking]:
         """One ranking per input; of a pair beyond the window, the longer text loses its end first."""

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
 from gateway.engines.encoding import tokenize, usable_window
-from gateway.engines.packing import TokenIds, pad, pass_tokens, passes
+from gateway.engines.passes import TokenIds, pad, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
 

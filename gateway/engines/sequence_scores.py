@@ -1,4 +1,4 @@
-"""Logits of sequence classifiers for texts of different lengths, packed where the model allows; knows no task."""
+"""Logits of sequence classifiers for texts of different lengths; knows no task."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Any
 import torch
 from transformers import (
     BertForSequenceClassification,
+    CamembertForSequenceClassification,
     DistilBertForSequenceClassification,
     PreTrainedModel,
     RobertaForSequenceClassification,
     XLMRobertaForSequenceClassification,
 )
 
-from gateway.engines.packing import PACKED, TokenIds, can_pack, hidden_states, pad, pass_tokens, passes
+from gateway.engines.hidden_states import Types, hidden_states, padded
+from gateway.engines.passes import TokenIds, pass_tokens, passes
+from gateway.engines.precision import Precision
 
-Types = Sequence[int]
 # What a head makes of the state of each text's first token, shape (texts, width): it reads no other.
 _HEADS: dict[type[PreTrainedModel], Callable[[Any, torch.Tensor], torch.Tensor]] = {
     BertForSequenceClassification: lambda model, first: model.classifier(model.bert.pooler(first[:, None])),
     DistilBertForSequenceClassification: lambda model, first: model.classifier(model.pre_classifier(first).relu()),
+    CamembertForSequenceClassification: lambda model, first: model.classifier(first[:, None]),
     RobertaForSequenceClassification: lambda model, first: model.classifier(first[:, None]),
     XLMRobertaForSequenceClassification: lambda model, first: model.classifier(first[:, None]),
 }
@@ -30,12 +33,12 @@ _HEADS: dict[type[PreTrainedModel], Callable[[Any, torch.Tensor], torch.Tensor]]
 class SequenceScores:
     """A sequence classifier of transformers, which gives each text what it would get alone."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, precision: Precision) -> None:
         self._model = model
-        self._head = _HEADS.get(type(model)) if can_pack(model.config, model.device) else None
-        if self._head is not None:
-            model.set_attn_implementation(PACKED)
-        self.pads = self._head is None
+        self._head = _HEADS.get(type(model))
+        states = None if self._head is None else hidden_states(model.base_model, precision)
+        self.pads = states is None or states.pads
+        self._states = None if self.pads else states
         self._budget = pass_tokens(model.device, pads=self.pads)
 
     @torch.inference_mode()
@@ -44,17 +47,17 @@ class SequenceScores:
         out = torch.empty(len(rows), self._model.config.num_labels)
         for group in passes([len(row) for row in rows], self._budget):
             part = [rows[i] for i in group], None if types is None else [types[i] for i in group]
-            out[group] = (self._padded(*part) if self._head is None else self._packed(*part)).float().cpu()
+            out[group] = self._pass(*part).float().cpu()
         return out
 
-    def _padded(self, rows: Sequence[TokenIds], types: Sequence[Types] | None) -> torch.Tensor:
-        ids, mask = pad(rows, self._model.config.pad_token_id or 0, self._model.device)
-        more = {} if types is None else {"token_type_ids": pad(types, 0, self._model.device)[0]}
-        logits: torch.Tensor = self._model(input_ids=ids, attention_mask=mask.long(), **more).logits
-        return logits
-
-    def _packed(self, rows: Sequence[TokenIds], types: Sequence[Types] | None) -> torch.Tensor:
-        assert self._head is not None
-        states = hidden_states(self._model.base_model, rows, types)
+    def _pass(self, rows: Sequence[TokenIds], types: Sequence[Types] | None) -> torch.Tensor:
+        if self._head is None or self._states is None:
+            return self._whole(rows, types)
+        states = self._states(rows, types)
         firsts = list(itertools.accumulate((len(row) for row in rows[:-1]), initial=0))
         return self._head(self._model, states[firsts].to(self._model.dtype))
+
+    def _whole(self, rows: Sequence[TokenIds], types: Sequence[Types] | None) -> torch.Tensor:
+        """By the model's own code, head and all."""
+        logits: torch.Tensor = self._model(**padded(self._model, rows, types)).logits
+        return logits

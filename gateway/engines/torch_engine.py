@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from gateway.config import ModelSpec
 from gateway.engines.base import Engine
+from gateway.engines.passes import pass_tokens
 from gateway.engines.precision import FLOATS, choose, use_threads
 from gateway.tasks import Task
 
@@ -23,3 +24,8 @@ class TorchEngine(Engine):
         self.threads = use_threads(spec)
         self.precision = choose(spec, self.offered)
         self.device = self.precision.device
+
+    def fill_passes(self, *, pads: bool) -> None:
+        """Have batches collect the tokens that keep the device busy; `pads`: texts of a pass are made equally long."""
+        self.pads = pads
+        self.enough = pass_tokens(self.device, pads=pads)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.options import read_options
-from gateway.engines.packing import TokenIds
+from gateway.engines.passes import TokenIds
 from gateway.engines.seq2seq import Seq2Seq, Written
 from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput

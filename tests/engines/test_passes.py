@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engines.packing import _filling, passes
+from gateway.engines.passes import filling, passes
 
 
 @given(st.lists(st.integers(1, 600)), st.integers(1, 2000))
@@ -18,6 +18,6 @@ def test_every_text_is_in_one_pass_and_no_pass_of_several_breaks_the_budget(leng
 
 
 def test_passes_of_all_lengths_come_in_few_sizes() -> None:
-    sizes = {count: count + sum(map(len, _filling(count))) for count in range(1, 4097)}
+    sizes = {count: count + sum(map(len, filling(count))) for count in range(1, 4097)}
     assert all(count <= size < count + max(8, count / 8) for count, size in sizes.items())
     assert len(set(sizes.values())) < 80

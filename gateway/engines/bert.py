@@ -1,0 +1,138 @@
+"""The parts of an encoder of BERT's family, whatever transformers calls them in each; computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.nn import Embedding, LayerNorm, Linear
+from transformers import (
+    BertModel,
+    CamembertModel,
+    DistilBertModel,
+    PreTrainedModel,
+    RobertaModel,
+    XLMRobertaModel,
+)
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Attention of width to width, then two dense layers, `up` and `down`; each adds to its input and is normalised."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    attended: Linear
+    attended_norm: LayerNorm
+    up: Linear
+    down: Linear
+    norm: LayerNorm
+
+
+@dataclass(frozen=True, slots=True)
+class Bert:
+    """Embeddings that are summed and normalised, and the layers above them.
+
+    `types` is None where texts of a pair are not told apart. Positions count from `first_position`.
+    """
+
+    words: Embedding
+    positions: Embedding
+    types: Embedding | None
+    norm: LayerNorm
+    layers: Sequence[Layer]
+    heads: int
+    activation: str
+    first_position: int
+
+
+def read(model: PreTrainedModel) -> Bert | None:
+    """The parts of a bare encoder, or None if it is of another family or computes something else with them."""
+    reader = _READERS.get(type(model))
+    config: Any = model.config
+    if reader is None or getattr(config, "is_decoder", False):
+        return None
+    parts = reader(model)
+    return parts if parts.activation in ACTIVATIONS else None
+
+
+def forget(model: PreTrainedModel) -> None:
+    """Free the memory of an encoder's embeddings and layers, once they are somewhere else; it cannot run any more."""
+    for name in ("embeddings", "encoder", "transformer"):
+        if hasattr(model, name):
+            setattr(model, name, None)
+
+
+def first_position(config: Any) -> int:
+    """The position of a text's first token; the RoBERTa family counts from behind the padding token's id."""
+    return config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
+
+
+def _bert(model: Any) -> Bert:
+    embeddings, config = model.embeddings, model.config
+    return Bert(
+        embeddings.word_embeddings,
+        embeddings.position_embeddings,
+        embeddings.token_type_embeddings,
+        embeddings.LayerNorm,
+        [_bert_layer(layer) for layer in model.encoder.layer],
+        config.num_attention_heads,
+        config.hidden_act,
+        first_position(config),
+    )
+
+
+def _bert_layer(layer: Any) -> Layer:
+    attention, output = layer.attention, layer.output
+    return Layer(
+        attention.self.query,
+        attention.self.key,
+        attention.self.value,
+        attention.output.dense,
+        attention.output.LayerNorm,
+        layer.intermediate.dense,
+        output.dense,
+        output.LayerNorm,
+    )
+
+
+def _distilbert(model: Any) -> Bert:
+    embeddings, config = model.embeddings, model.config
+    return Bert(
+        embeddings.word_embeddings,
+        embeddings.position_embeddings,
+        None,
+        embeddings.LayerNorm,
+        [_distilbert_layer(layer) for layer in model.transformer.layer],
+        config.n_heads,
+        config.activation,
+        first_position(config),
+    )
+
+
+def _distilbert_layer(layer: Any) -> Layer:
+    attention = layer.attention
+    return Layer(
+        attention.q_lin,
+        attention.k_lin,
+        attention.v_lin,
+        attention.out_lin,
+        layer.sa_layer_norm,
+        layer.ffn.lin1,
+        layer.ffn.lin2,
+        layer.output_layer_norm,
+    )
+
+
+_READERS: Mapping[type[PreTrainedModel], Callable[[Any], Bert]] = {
+    BertModel: _bert,
+    RobertaModel: _bert,
+    XLMRobertaModel: _bert,
+    CamembertModel: _bert,
+    DistilBertModel: _distilbert,
+}

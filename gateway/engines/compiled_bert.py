@@ -1,0 +1,62 @@
+"""Runs an encoder of BERT's family on a CPU with OpenVINO; knows neither pooling nor heads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+import torch
+
+from gateway.engines.bert import Bert
+from gateway.engines.bert_graph import bert_graph
+from gateway.engines.passes import TokenIds, filling
+
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+Integers = npt.NDArray[np.int32]
+
+
+class CompiledBert:
+    """`HiddenStates` of an encoder, on as many threads as torch has. `dtype` is one of `HINTS`."""
+
+    pads = False
+
+    def __init__(self, bert: Bert, dtype: str) -> None:
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[dtype],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Each worker would take the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._request = openvino.Core().compile_model(bert_graph(bert), "CPU", settings).create_infer_request()
+        self._first = bert.first_position
+        self._has_types = bert.types is not None
+
+    def __call__(self, rows: Sequence[TokenIds], types: Sequence[Sequence[int]] | None = None) -> torch.Tensor:
+        """As `HiddenStates` says."""
+        count = sum(map(len, rows))
+        rows = [*rows, *filling(count)]
+        lengths = np.array([len(row) for row in rows])
+        is_token = np.arange(lengths.max()) < lengths[:, None]
+        starts = np.cumsum(lengths) - lengths
+        ids = _end_to_end(rows)
+        inputs = {
+            "ids": ids,
+            "positions": (np.arange(len(ids)) - np.repeat(starts - self._first, lengths)).astype(np.int32),
+            "back": np.flatnonzero(is_token).astype(np.int32),
+            "where": np.where(is_token, starts[:, None] + np.arange(lengths.max()), 0).astype(np.int32),
+            "mask": np.where(is_token, 0, -np.inf).astype(np.float32)[:, None, None],
+        }
+        if self._has_types:
+            inputs["types"] = np.zeros_like(ids)
+            if types is not None:
+                inputs["types"][:count] = _end_to_end(types)
+        states = self._request.infer(inputs, share_inputs=True, share_outputs=False)[0]
+        return torch.from_numpy(states[:count])
+
+
+def _end_to_end(rows: Sequence[TokenIds]) -> Integers:
+    return np.fromiter(itertools.chain.from_iterable(rows), np.int32)
