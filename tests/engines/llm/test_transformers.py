@@ -120,13 +120,14 @@ def test_a_dropped_stream_leaves_the_others_alone(engine: Engine) -> None:
 
 def test_nothing_is_kept_of_streams_that_left(llama: Engine) -> None:
     model = llama._backend._model  # type: ignore[attr-defined]
+    stepper = model._stepper
     conversation = Conversation(llama)
     conversation.finish(conversation.admit(prompt="to its end", max_tokens=3))
     dropped = [conversation.admit(prompt="x", max_tokens=50) for _ in range(3)]
     conversation.step()
     for number in dropped:
         llama.drop(number)
-    assert (model._waiting, model._streams, model._batches) == ({}, {}, [])
+    assert (model._streams, stepper._waiting, stepper._streams, stepper._batches) == ({}, {}, {}, [])
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 17])
