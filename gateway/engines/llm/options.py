@@ -36,7 +36,7 @@ class Options(Frozen):
     `kv_cache_gib`: memory for attention keys and values; default: what `max_streams` full windows need, at most
     a quarter of the machine's. `keep_converted`: keep the converted form of a GGUF beside it for faster starts.
     `cache`: how transformers keeps attention keys and values: `paged`, in pages of one pool, which `kv_cache_gib`
-    bounds, or `merged`, in batches that grow; `auto`: paged on GPUs with flash attention.
+    bounds, or `merged`, in batches that grow; `auto`: paged with flash attention or sliding windows.
     `prefix_cache_mib`: memory in which merged batches keep earlier prompts, for later ones that begin alike.
     `tool_format`, `reasoning_format`: how the model writes calls and reasoning; default: what its chat template
     shows. `schema_in_prompt`: tell the model the schema that its answer must have.

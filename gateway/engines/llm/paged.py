@@ -6,6 +6,7 @@ and chooses tokens itself, with one way of sampling for all and no seeds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from transformers.generation.continuous_batching.continuous_api import (
 )
 from transformers.generation.continuous_batching.distributed import DistributedHelper
 from transformers.generation.continuous_batching.initialization import update_cb_config_after_cache_creation
+from transformers.generation.continuous_batching.model_runner import infer_max_single_request_tokens
+from transformers.generation.continuous_batching.utils import logger as library_logger
 from transformers.generation.continuous_batching.utils import stream_context
 
 from gateway.engines.llm.stepping import Pass, TokenStream
@@ -50,22 +53,23 @@ class PagedStepper:
     """
 
     def __init__(self, model: Any, pages: ContinuousBatchingConfig, window: int) -> None:
+        _join_logs()
         self._model = model
         config, alone = model.config.get_text_config(), DistributedHelper(None, None)
         self._cache = PagedAttentionCache(
             config, pages, model.device, alone, model.dtype, bool(model._supports_logits_to_keep())
         )
-        self.window = min(window, self._cache.num_blocks * pages.page_size)
+        self.window = min(window, infer_max_single_request_tokens(self._cache))
         # A CPU's memory is taken as pages are first written, a GPU's at once.
         self.cache_bytes = self._cache.cache_tensor.nbytes if model.device.type == "cpu" else 0
         update_cb_config_after_cache_creation(pages, self._cache.num_blocks, self._cache.max_batch_tokens)
-        width = model.get_output_embeddings().weight.shape[0]
-        self._logits = torch.empty(pages.max_requests_per_batch, width, dtype=torch.float32, device=model.device)
-        self._scheduler = FIFOScheduler(self._cache, pages.safety_margin, pages.max_requests_per_batch)
+        most, width = int(pages.max_requests_per_batch or 0), model.get_output_embeddings().weight.shape[0]
+        self._logits = torch.empty(most, width, dtype=torch.float32, device=model.device)
+        self._scheduler = FIFOScheduler(self._cache, pages.safety_margin, most)
         self._processor = ContinuousBatchProcessor(
             cache=self._cache,
             config=config,
-            generation_config=GenerationConfig(do_sample=False),
+            generation_config=GenerationConfig(do_sample=False),  # type: ignore[no-untyped-call]
             continuous_batching_config=pages,
             logit_processor=ContinuousBatchingLogitsProcessorList(LogitsProcessorList([_KeptLogits(self._logits)])),
             input_queue=None,
@@ -93,7 +97,9 @@ class PagedStepper:
 
     def step(self) -> Iterator[Pass]:
         """One pass for all that run and a part of those that wait."""
-        inputs, runner = self._processor.inputs_and_outputs, self._processor.model_runner
+        # Not the asynchronous kind, of which the library's types allow for too.
+        inputs: Any = self._processor.inputs_and_outputs
+        runner = self._processor.model_runner
         with stream_context(inputs.compute_stream):
             if not self._processor.prepare_next_batch():
                 return
@@ -126,3 +132,10 @@ class PagedStepper:
             if not stream.tokens:
                 stream.cached = max(0, len(stream.prompt.tokens) - self._read[id])
         return ids
+
+
+def _join_logs() -> None:
+    """Have the library, which writes to standard error in a form of its own, log as everything else does."""
+    library_logger.handlers.clear()
+    library_logger.propagate = True
+    library_logger.setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.generation.continuous_batching.initialization import resolve_continuous_batching_config
 from transformers.generation.continuous_batching.utils import find_head_dim, find_num_key_value_heads
@@ -18,24 +18,38 @@ from gateway.engines.llm.options import Options
 
 GIB = 1 << 30
 PROMPT_TOKENS_PER_STEP = 512
-# Flash attention reads whole pages, 256 tokens at the least; other kinds gather tokens, for which small pages waste less.
+# Flash attention reads whole pages, of 256 tokens at the least. Without it tokens are gathered: small pages waste less.
 FLASH_PAGE_TOKENS, PAGE_TOKENS = 256, 16
 
 
 def obstacle(spec: ModelSpec, model: Any, *, sees: bool) -> str | None:
     """Why a row's streams cannot be kept in pages, if they cannot."""
-    config = model.config.get_text_config()
     if sees:
         return "the model takes pictures"
     if spec.loras:
         return "the row has LoRA adapters, which need a row of the batch for each stream"
-    if not model._supports_attention_backend or getattr(config, "v_head_dim", find_head_dim(config)) != find_head_dim(
-        config
-    ):
+    if model._is_stateful or not _has_known_layers(model.config.get_text_config()):
+        return "the model has layers of a kind for which transformers has no pages"
+    # What is left to eager attention has something of its own, such as sinks or capped scores.
+    if not model._supports_attention_backend or model.config._attn_implementation != "sdpa":
         return "transformers has no paged attention for this model"
-    if model._is_stateful or any(type(layer) is not DynamicLayer for layer in DynamicCache(config=config).layers):
-        return "the model has layers with sliding windows or recurrent states"
     return None
+
+
+def slides(model: Any) -> bool:
+    """Whether some layers forget what has left a window, so that streams cannot be merged into batches."""
+    return any(type(layer) is DynamicSlidingWindowLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def _has_known_layers(config: Any) -> bool:
+    """Whether every layer keeps keys and values of its own, of one size, for all tokens or the last few."""
+    layers = DynamicCache(config=config).layers
+    return (
+        all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+        and len(layers) == config.num_hidden_layers
+        and set(getattr(config, "layer_types", None) or ()) <= {"full_attention", "sliding_attention"}
+        and getattr(config, "v_head_dim", None) is None
+    )
 
 
 def flash_attention(model: Any) -> str | None:
@@ -52,15 +66,17 @@ def flash_attention(model: Any) -> str | None:
 def plan_pages(spec: ModelSpec, options: Options, model: Any, window: int) -> ContinuousBatchingConfig:
     """Pages for `max_streams` full windows, at most a quarter of the machine's memory or half of what a GPU has free.
 
-    Decoding steps of a model with flash attention run as CUDA graphs, one for each power of two of streams.
-    Raises `ConfigError` if not one page fits.
+    Where flash attention reads the pages, steps without prompts run as CUDA graphs, one for each power of two of
+    streams. Raises `ConfigError` if not one page fits.
     """
     flash = "flash" in model.config._attn_implementation
     page_tokens = FLASH_PAGE_TOKENS if flash else PAGE_TOKENS
     window_pages = -(-window // page_tokens)
     batch_tokens = PROMPT_TOKENS_PER_STEP + spec.max_streams
-    # Without flash attention there is a mask of all tokens of a step by all tokens of the pool.
-    mask_bytes = 0 if flash else batch_tokens * model.dtype.itemsize
+    # The fast way of flash attention: it reads the pages themselves, of layers that keep all tokens.
+    direct = flash and not slides(model)
+    # Without flash attention there are masks of all tokens of a step by all tokens of the pool.
+    mask_bytes = 0 if flash else (1 + slides(model)) * batch_tokens * model.dtype.itemsize
     room_bytes = options.kv_cache_gib * GIB if options.kv_cache_gib else _free_bytes(model.device)
     pages = min(window_pages * spec.max_streams, room_bytes // (page_tokens * (_token_bytes(model) + mask_bytes)))
     if not pages:
@@ -72,11 +88,12 @@ def plan_pages(spec: ModelSpec, options: Options, model: Any, window: int) -> Co
             num_blocks=pages,
             max_batch_tokens=batch_tokens,
             max_requests_per_batch=spec.max_streams,
-            max_blocks_per_request=window_pages if flash else 0,
+            max_blocks_per_request=window_pages if direct else 0,
             # The library's shared pages know no accounts.
             allow_block_sharing=spec.prefix_cache == "shared",
             use_async_batching=False,
-            use_cuda_graph=(False, flash),
+            use_cuda_graph=(False, direct),
+            max_memory_percent=1.0,
             seed=0,
         ),
         workload_hints=None,

@@ -19,7 +19,7 @@ from gateway.engines.llm.grammar import Grammars
 from gateway.engines.llm.merged import MergedStepper
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.paged import PagedStepper
-from gateway.engines.llm.paged_plan import flash_attention, obstacle, plan_pages
+from gateway.engines.llm.paged_plan import flash_attention, obstacle, plan_pages, slides
 from gateway.engines.llm.row_choice import choose
 from gateway.engines.llm.stepping import Stepper, TokenStream
 from gateway.engines.llm.token_choice import TokenChoice
@@ -102,20 +102,24 @@ class TransformersModel:
 
 
 def _stepper(spec: ModelSpec, options: Options, loaded: Loaded, adapters: Adapters) -> Stepper:
-    """Pages where flash attention makes them fast or the row asks for them, merged batches elsewhere.
+    """Pages where they are faster or the row asks for them, merged batches elsewhere.
 
-    Raises `ConfigError` for a row that asks for pages and cannot have them.
+    Without flash attention every token is compared with all of the pool and masked, which only pays where streams
+    could not be merged at all. Raises `ConfigError` for a row that asks for pages and cannot have them.
     """
     model = loaded.model
     reason = obstacle(spec, model, sees=isinstance(loaded.tokenizer, SightedTokenizer))
     flash = flash_attention(model) if reason is None else None
     if options.cache == "paged" and reason is not None:
         raise ConfigError(f"row {spec.name}: options.cache: paged cannot be used: {reason}")
-    if options.cache == "merged" or (options.cache == "auto" and flash is None):
-        logger.info("%s: cache merged: %s", spec.name, reason or "no flash attention, or the row asks for it")
+    pays = reason is None and (flash is not None or slides(model))
+    if options.cache == "merged" or (options.cache == "auto" and not pays):
         return MergedStepper(spec, options, model, adapters, loaded.window)
     if flash is not None:
         model.set_attn_implementation(flash)
     pages = plan_pages(spec, options, model, loaded.window)
-    logger.info("%s: cache paged: %d pages of %d tokens", spec.name, pages.num_blocks, pages.page_size)
-    return PagedStepper(model, pages, loaded.window)
+    logger.info("%s: %d pages of %d tokens for keys and values", spec.name, pages.num_blocks, pages.page_size)
+    try:
+        return PagedStepper(model, pages, loaded.window)
+    except MemoryError:
+        raise ConfigError(f"row {spec.name}: options.kv_cache_gib: is more than the memory that is free") from None
