@@ -104,8 +104,8 @@ class TransformersModel:
 def _stepper(spec: ModelSpec, options: Options, loaded: Loaded, adapters: Adapters) -> Stepper:
     """Pages where they are faster or the row asks for them, merged batches elsewhere.
 
-    Without flash attention every token is compared with all of the pool and masked, which only pays where streams
-    could not be merged at all. Raises `ConfigError` for a row that asks for pages and cannot have them.
+    Without flash attention every token is compared with those of all streams and masked, which only pays where
+    streams could not be merged at all. Raises `ConfigError` for a row that asks for pages and cannot have them.
     """
     model = loaded.model
     reason = obstacle(spec, model, sees=isinstance(loaded.tokenizer, SightedTokenizer))
@@ -119,6 +119,8 @@ def _stepper(spec: ModelSpec, options: Options, loaded: Loaded, adapters: Adapte
         model.set_attn_implementation(flash)
     pages = plan_pages(spec, options, model, loaded.window)
     logger.info("%s: %d pages of %d tokens for keys and values", spec.name, pages.num_blocks, pages.page_size)
+    if spec.prefix_cache in ("auto", "account"):
+        logger.info("%s: prefix cache off: pages know no accounts (options.cache: merged keeps them apart)", spec.name)
     try:
         return PagedStepper(model, pages, loaded.window)
     except MemoryError:

@@ -51,8 +51,8 @@ def paged(files: Path, pages: int | None = None, **fields: Any) -> tuple[Transfo
     fields = {"options": {"cache": "paged"}, "max_streams": 4} | fields
     model = token_model(files, **fields)
     if pages is not None:
-        spec = ModelSpec(name="@local/chat", task="text-generation", engine="llm", max_streams=fields["max_streams"])
-        plan = plan_pages(spec, Options(), model._model, model.window)
+        row = {"name": "@local/chat", "task": "text-generation", "engine": "llm"} | fields
+        plan = plan_pages(ModelSpec.model_validate(row), Options(), model._model, model.window)
         plan.num_blocks = pages
         model._stepper = PagedStepper(model._model, plan, model.window)
     assert isinstance(model._stepper, PagedStepper)
@@ -112,13 +112,14 @@ def test_a_long_prompt_keeps_no_running_stream_waiting(files: Path) -> None:
     assert all(0 in ids for ids in told)
 
 
-@pytest.mark.parametrize("pages", [6, 9])
+@pytest.mark.parametrize(("pages", "prefix_cache"), [(6, "account"), (9, "shared")])
 def test_streams_for_which_there_is_no_page_wait_and_are_answered(
-    files: Path, merged: TransformersModel, pages: int
+    files: Path, merged: TransformersModel, pages: int, prefix_cache: str
 ) -> None:
     streams = [(PROMPTS[i % 4], decoding(40, temperature=i % 2, seed=i, ignore_eos=True)) for i in range(10)]
-    model, stepper = paged(files, pages)
+    model, stepper = paged(files, pages, prefix_cache=prefix_cache)
     assert [told.ids for told in run(model, *streams)] == [told.ids for told in run(merged, *streams)]
+    assert stepper._cache.evict_cached_blocks() == (prefix_cache == "shared")
     assert stepper.free_share == 1
 
 
