@@ -31,7 +31,7 @@ from gateway.engines.llm.stepping import Pass, TokenStream
 
 
 class _KeptLogits(LogitsProcessor):
-    """Keeps the logits of a pass where the next pass finds room for its own, as a CUDA graph needs it."""
+    """Keeps the logits of the last pass, always in the same place, to which a CUDA graph writes whenever it runs."""
 
     supports_continuous_batching = True
 
