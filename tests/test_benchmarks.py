@@ -223,9 +223,10 @@ async def test_a_peer_that_ends_says_why(tmp_path: Path) -> None:
             pass
 
 
-async def test_the_gpu_benchmark_measures_both_sides_also_where_there_is_none(tmp_path: Path) -> None:
+async def test_the_gpu_benchmark_measures_both_ways_and_sides_also_where_there_is_none(tmp_path: Path) -> None:
     bench = Bench(1, quick=True, folder=tmp_path, say=lambda _: None)
-    direct, bound = await gpu_chat.measure(bench, "tiny", "cpu", (2,))
-    assert direct.reference is not None
-    assert bound.reference is not None
-    assert min(direct.value.median, direct.reference.median, bound.reference.median) > 0
+    rows = await gpu_chat.measure(bench, "tiny", "cpu", (2,))
+    assert [row.name.split(", ")[-1] for row in rows] == ["merged", "merged", "paged", "paged"]
+    figures = [side.median for row in rows for side in (row.value, row.reference) if side is not None]
+    assert len(figures) == 8
+    assert min(figures) > 0

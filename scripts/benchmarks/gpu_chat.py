@@ -22,6 +22,8 @@ NAME = "gpu-chat"
 MODEL = "@bench/big"
 STREAMS = (1, 64, 256)
 PROMPT, TOKENS = 512, 128
+# The two ways to keep keys and values, one gateway after the other.
+CACHES = ("merged", "paged")
 # Random weights end a text by chance, once in as many tokens as the vocabulary has.
 ENOUGH = 0.9
 
@@ -39,32 +41,38 @@ async def measure(bench: Bench, size: str, device: str, streams: Sequence[int]) 
     rows: list[Row] = []
     reference, log = "scripts.benchmarks.references.big_model", bench.folder / "direct.log"
     async with peer(reference, log, str(folder), size, device) as direct:
-        spec = ModelSpec.model_validate(
-            {
-                "name": MODEL,
-                "task": "text-generation",
-                "engine": "llm",
-                "source": f"file:{folder}",
-                "device": device,
-                "dtype": "bfloat16",
-                "max_streams": max(streams),
-                "max_queue_items": 2 * max(streams),
-                "context_window": 2 * (PROMPT + TOKENS),
-                "timeout_s": 600,
-                "prefix_cache": "off",
-            }
-        )
-        async with gateway(bench.folder, [spec]) as address:
-            for count in streams:
-                await _over_http(address, count, 99)
-                sides = {"gateway": partial(_over_http, address, count), "generate": partial(_direct, direct, count)}
-                figures = await bench.alternate(sides)
-                rows += _rows(count, figures["gateway"]["rate"], figures["generate"]["rate"], direct)
+        for cache in CACHES:
+            spec = _row(f"file:{folder}", device, max(streams), cache)
+            async with gateway(bench.folder, [spec]) as address:
+                for count in streams:
+                    await _over_http(address, count, 99)
+                    ours, theirs = partial(_over_http, address, count), partial(_direct, direct, count)
+                    figures = await bench.alternate({"gateway": ours, "generate": theirs})
+                    rows += _rows(count, cache, figures["gateway"]["rate"], figures["generate"]["rate"], direct)
     return rows
 
 
-def _rows(streams: int, ours: Sample, theirs: Sample, direct: Peer) -> list[Row]:
-    name = f"{streams} stream{'s' if streams > 1 else ''}, {PROMPT} in, {TOKENS} out"
+def _row(source: str, device: str, streams: int, cache: str) -> ModelSpec:
+    return ModelSpec.model_validate(
+        {
+            "name": MODEL,
+            "task": "text-generation",
+            "engine": "llm",
+            "source": source,
+            "device": device,
+            "dtype": "bfloat16",
+            "max_streams": streams,
+            "max_queue_items": 2 * streams,
+            "context_window": 2 * (PROMPT + TOKENS),
+            "timeout_s": 600,
+            "prefix_cache": "off",
+            "options": {"cache": cache},
+        }
+    )
+
+
+def _rows(streams: int, cache: str, ours: Sample, theirs: Sample, direct: Peer) -> list[Row]:
+    name = f"{streams} stream{'s' if streams > 1 else ''}, {PROMPT} in, {TOKENS} out, {cache}"
     bound = Sample(tuple(roofline(direct, streams) for _ in ours.values))
     return [
         Row(NAME, name, "tokens/s", ours, "transformers generate", theirs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 import torch
 
 from gateway.engines.llm.constraint import Json
+from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.merged import MergedStepper
+from gateway.engines.llm.paged import PagedStepper
 from gateway.engines.llm.transformers import TransformersModel
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, load
@@ -29,9 +33,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.chat_model(tmp_path_factory.mktemp("llama"))
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16", "float16"])
+# In float32 pages are read without flash attention, in 16 bits with it where it is installed.
+@pytest.fixture(
+    scope="module",
+    params=[(dtype, cache) for dtype in ("float32", "bfloat16", "float16") for cache in ("merged", "paged")],
+    ids="-".join,
+)
 def model(request: pytest.FixtureRequest, files: Path) -> TransformersModel:
-    return token_model(files, device="cuda", dtype=request.param)
+    dtype, cache = request.param
+    return token_model(files, device="cuda", dtype=dtype, max_streams=8, options={"cache": cache})
 
 
 def test_logprobs_are_close_to_the_cpus(model: TransformersModel, files: Path) -> None:
@@ -64,9 +74,31 @@ def test_a_constrained_answer_is_valid(model: TransformersModel) -> None:
 def test_a_prefix_is_found_again(model: TransformersModel) -> None:
     streams = [(PROMPTS[1], decoding(10, salt="gpu"))] * 2
     first, second = (run(model, stream)[0] for stream in streams)
-    assert (first.cached, second.cached) == (0, len(PROMPTS[1]) - 1)
+    kept_apart = isinstance(model._stepper, MergedStepper)
+    assert (first.cached, second.cached) == (0, len(PROMPTS[1]) - 1 if kept_apart else 0)
     if model._model.dtype == torch.float32:
         assert first.ids == second.ids
+
+
+def test_streams_that_leave_give_their_pages_back(files: Path) -> None:
+    model = token_model(files, device="cuda", dtype="bfloat16", max_streams=4, options={"cache": "paged"})
+    assert isinstance(model._stepper, PagedStepper)
+    for id, prompt in enumerate(PROMPTS):
+        model.add(id, Prompt(prompt), decoding(50, ignore_eos=True))
+    model.step()
+    assert model._stepper.free_share < 1
+    for id in range(len(PROMPTS)):
+        model.drop(id)
+    assert model._stepper.free_share == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="needs flash-attn")
+def test_with_flash_attention_steps_are_graphs_over_pages_by_default(files: Path) -> None:
+    model = token_model(files, device="cuda", dtype="bfloat16", max_streams=4)
+    assert isinstance(model._stepper, PagedStepper)
+    assert model._stepper._processor.model_runner.use_cuda_graph_decode
+    told = run(model, *((prompt, decoding(20, ignore_eos=True)) for prompt in PROMPTS))
+    assert [len(one.ids) for one in told] == [20] * len(PROMPTS)
 
 
 @pytest.mark.parametrize("kind", list(tiny_seers.KINDS))

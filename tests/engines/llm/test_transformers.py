@@ -14,23 +14,33 @@ from gateway.errors import BadInput, ContextExceeded, LoraUnsupported
 from tests import tiny
 from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load
 
-KINDS: dict[str, dict[str, Any]] = {
-    "llama": {},
-    "qwen2": {},
+# The way to keep keys and values, the family, and its further settings.
+KINDS: list[tuple[str, str, dict[str, Any]]] = [
+    ("merged", "llama", {}),
+    ("merged", "qwen2", {}),
     # A cache that forgets cannot be padded and merged: these streams run one by one.
-    "mistral": {"sliding_window": 16},
-}
+    ("merged", "mistral", {"sliding_window": 16}),
+    ("paged", "llama", {}),
+    ("paged", "qwen3", {"head_dim": 8}),
+    ("paged", "mistral", {"sliding_window": 16}),
+]
 PROMPTS = ["Hello", "A prompt that is a good deal longer than the one before it, so rows are padded. ", "日本 😀", "x"]
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
-def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.chat_model(tmp_path_factory.mktemp(request.param), request.param, **KINDS[request.param])
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: "-".join(kind[:2]))
+def kind(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def engine(files: Path) -> Engine:
-    return load(files, dtype="float32", threads=1, prefix_cache="off")
+def files(kind: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.chat_model(tmp_path_factory.mktemp(kind[1]), kind[1], **kind[2])
+
+
+@pytest.fixture(scope="module")
+def engine(kind: Any, files: Path) -> Engine:
+    options = {"cache": kind[0]}
+    return load(files, dtype="float32", threads=1, prefix_cache="off", max_streams=4, options=options)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +130,14 @@ def test_a_dropped_stream_leaves_the_others_alone(engine: Engine) -> None:
 
 def test_nothing_is_kept_of_streams_that_left(llama: Engine) -> None:
     model = llama._backend._model  # type: ignore[attr-defined]
+    stepper = model._stepper
     conversation = Conversation(llama)
     conversation.finish(conversation.admit(prompt="to its end", max_tokens=3))
     dropped = [conversation.admit(prompt="x", max_tokens=50) for _ in range(3)]
     conversation.step()
     for number in dropped:
         llama.drop(number)
-    assert (model._waiting, model._streams, model._batches) == ({}, {}, [])
+    assert (model._streams, stepper._waiting, stepper._streams, stepper._batches) == ({}, {}, {}, [])
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 17])

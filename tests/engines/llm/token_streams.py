@@ -15,6 +15,9 @@ from gateway.engines.llm.transformers import TransformersModel
 from gateway.engines.llm.weights import find_weights
 from gateway.engines.options import read_options
 
+# More than any test needs, so that streams that wait for ever fail it.
+MOST_STEPS = 20_000
+
 
 def token_model(files: Path, **fields: Any) -> TransformersModel:
     row = {"name": "@local/chat", "task": "text-generation", "engine": "llm"}
@@ -42,7 +45,9 @@ def run(model: TransformersModel, *streams: tuple[Sequence[int] | Prompt, Decodi
     told = {id: Tokens() for id in range(len(streams))}
     for id, (prompt, how) in enumerate(streams):
         model.add(id, prompt if isinstance(prompt, Prompt) else Prompt(list(prompt)), how)
-    while any(tokens.finish_reason is None for tokens in told.values()):
+    for _ in range(MOST_STEPS):
+        if all(tokens.finish_reason is not None for tokens in told.values()):
+            return list(told.values())
         for id, advance in model.step():
             assert isinstance(advance, Advance), advance
             tokens = told[id]
@@ -50,4 +55,4 @@ def run(model: TransformersModel, *streams: tuple[Sequence[int] | Prompt, Decodi
             tokens.reports += advance.reports
             tokens.cached += advance.cached_tokens
             tokens.finish_reason = advance.finish_reason
-    return list(told.values())
+    raise AssertionError("some streams never end")

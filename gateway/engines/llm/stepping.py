@@ -1,0 +1,44 @@
+"""The seam between the streams of a model of transformers and the passes that continue them; chooses no token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from gateway.engines.llm.decoding import Decoding, Prompt
+from gateway.engines.llm.token_choice import TokenChoice
+from gateway.errors import GatewayError
+
+
+@dataclass(slots=True)
+class TokenStream:
+    """One stream: what it was given, its `tokens` so far, and how many of its prompt were not computed again."""
+
+    prompt: Prompt
+    decoding: Decoding
+    choice: TokenChoice
+    tokens: list[int] = field(default_factory=list)
+    cached: int = 0
+
+
+Pass = tuple[Sequence[int], torch.Tensor | GatewayError]
+"""The ids of some streams, and the logits [streams, vocabulary] of their next tokens or why they fail."""
+
+
+class Stepper(Protocol):
+    """Computes the logits of streams; `window` is the longest stream in tokens, `cache_bytes` what it may grow by."""
+
+    window: int
+    cache_bytes: int
+
+    def add(self, id: int, stream: TokenStream) -> None:
+        """Queue one stream: no work is done before `step`."""
+
+    def step(self) -> Iterator[Pass]:
+        """The passes of one step. Before the next is asked for, each stream has its token or is to be dropped."""
+
+    def drop(self, id: int) -> None:
+        """Forget a stream and its keys and values; unknown ids are ignored. Not while a step is under way."""
