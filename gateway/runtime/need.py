@@ -36,10 +36,15 @@ def sizes(spec: ModelSpec, files: Path) -> dict[str, int]:
     What another server makes of the row's weights is not known. Raises `OSError`.
     """
     found = {"files_bytes": size_below(files), "unpacked_bytes": 0}
-    if not {"url", "command"} & spec.options.keys():
+    if not is_served_elsewhere(spec):
         with suppress(ValueError, KeyError, TypeError, AttributeError):  # damaged files, of which the load will tell
             found["unpacked_bytes"] = unpacked_bytes(files)
     return found
+
+
+def is_served_elsewhere(spec: ModelSpec) -> bool:
+    """Whether another server reads the row's weights, in whatever forms it can."""
+    return bool({"url", "command"} & spec.options.keys())
 
 
 def footprint_on(measured: Measured, device: str) -> Footprint | None:
