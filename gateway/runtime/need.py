@@ -37,7 +37,9 @@ def sizes(spec: ModelSpec, files: Path) -> dict[str, int]:
     """
     found = {"files_bytes": size_below(files), "unpacked_bytes": 0}
     if not is_served_elsewhere(spec):
-        with suppress(ValueError, KeyError, TypeError, AttributeError):  # damaged files, of which the load will tell
+        with suppress(
+            ValueError, KeyError, TypeError, AttributeError, RecursionError
+        ):  # damaged files, of which the load will tell
             found["unpacked_bytes"] = unpacked_bytes(files)
     return found
 

