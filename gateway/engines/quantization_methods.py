@@ -61,7 +61,7 @@ def obstacle(files: Path, capability: tuple[int, int] | None) -> str | None:
     """Why the weights in the folder `files` cannot be read, in one line, or None if nothing is known to hinder it.
 
     `capability` is the compute capability of the CUDA device that they are for, None for the CPU.
-    Raises `ValueError` for damaged files, and `OSError`.
+    Raises one of `DAMAGED`, and `OSError`.
     """
     packing = read_quantization(files)
     if packing is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config import ConfigError
 from gateway.engines.quantization_methods import obstacle, refusal
-from gateway.weights.quantization import Quantization, read_quantization
+from gateway.weights.quantization import DAMAGED, Quantization, read_quantization
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def reading(files: Path, device: str) -> dict[str, Any]:
     try:
         hindrance = obstacle(files, _capability(device))
         packing = read_quantization(files)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         raise ConfigError(f"the weights are damaged: {_first_line(error)}") from error
     if hindrance is not None:
         raise ConfigError(hindrance)

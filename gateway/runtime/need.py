@@ -10,7 +10,7 @@ from gateway.config import MIB, ModelSpec
 from gateway.runtime.memory import HOST
 from gateway.weights.content import size_below
 from gateway.weights.footprint import Footprint, Measured
-from gateway.weights.quantization import unpacked_bytes
+from gateway.weights.quantization import DAMAGED, unpacked_bytes
 
 # Until a load was measured: what a process takes besides its weights, and what a CUDA context takes.
 PROCESS_BYTES, CONTEXT_BYTES = 256 * MIB, 512 * MIB
@@ -37,9 +37,7 @@ def sizes(spec: ModelSpec, files: Path) -> dict[str, int]:
     """
     found = {"files_bytes": size_below(files), "unpacked_bytes": 0}
     if not is_served_elsewhere(spec):
-        with suppress(
-            ValueError, KeyError, TypeError, AttributeError, RecursionError
-        ):  # damaged files, of which the load will tell
+        with suppress(*DAMAGED):  # of which the load will tell
             found["unpacked_bytes"] = unpacked_bytes(files)
     return found
 

@@ -13,6 +13,8 @@ from typing import Any
 UNPACKED = frozenset({"fp8", "mxfp8", "mxfp4", "compressed-tensors"})
 PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
 MAX_HEADER_BYTES = 100_000_000  # the most that the safetensors format allows
+# What reading files that are not what they should be may raise.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _INTEGER_BITS = {"I8": 8, "U8": 8, "I32": 32}
 
 
@@ -36,7 +38,7 @@ class Tensor:
 def read_quantization(folder: Path) -> Quantization | None:
     """What the config.json in `folder` says, for the whole model or its text part; None for plain weights.
 
-    Raises `ValueError` for a file that is not JSON, and `OSError`.
+    Raises one of `DAMAGED`, and `OSError`.
     """
     file = folder / "config.json"
     if not file.is_file():
@@ -56,7 +58,7 @@ def read_quantization(folder: Path) -> Quantization | None:
 
 
 def tensors(folder: Path) -> Iterator[Tensor]:
-    """The tensors of the safetensors files in `folder`. Raises `ValueError` for a damaged file, and `OSError`."""
+    """The tensors of the safetensors files in `folder`. Raises one of `DAMAGED`, and `OSError`."""
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -79,7 +81,7 @@ def packed_without_word(folder: Path) -> str | None:
 def unpacked_bytes(folder: Path) -> int:
     """What weights that are unpacked while they are loaded take with 16 bits for each number; 0 for any others.
 
-    Raises `ValueError` for damaged files, and `OSError`.
+    Raises one of `DAMAGED`, and `OSError`.
     """
     packing = read_quantization(folder)
     if packing is None or packing.method not in UNPACKED:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from gateway.config import ConfigError
-from tests import tiny, tiny_quantized
+from tests import tiny, tiny_quantized, tiny_seers
 from tests.engines.llm.streams import load
 from tests.engines.llm.test_adapters import adapter
 from tests.engines.llm.token_streams import decoding, run, token_model
@@ -107,6 +107,12 @@ def test_weights_that_cannot_be_read_say_what_is_missing(
     assert caught.value.detail.startswith("row @local/chat: source: ")
     assert message in caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+def test_a_model_that_sees_is_refused_alike(tmp_path: Path) -> None:
+    files = declare(tiny_seers.seer(tmp_path), {"quant_method": "awq", "bits": 4})
+    with pytest.raises(ConfigError, match="row @local/chat: source: the weights are quantized as awq, which cannot be"):
+        load(files)
 
 
 def test_packed_numbers_of_which_nothing_is_said_are_not_taken_for_plain_ones(tmp_path: Path) -> None:
