@@ -46,9 +46,9 @@ def rewrite(files: Path, tensors: Tensors) -> None:
     save_file({name: one.contiguous() for name, one in tensors.items()}, files / "model.safetensors", {"format": "pt"})
 
 
-def fp8(folder: Path) -> Pair:
-    """Llama in FP8 with a scale for each block, as DeepSeek and Qwen publish their weights."""
-    packed, plain = tiny.chat_model(folder / "packed"), tiny.chat_model(folder / "plain")
+def fp8(folder: Path, kind: str = "llama", **more: Any) -> Pair:
+    """A model in FP8 with a scale for each block, as DeepSeek and Qwen publish their weights."""
+    packed, plain = (tiny.chat_model(folder / name, kind, **more) for name in ("packed", "plain"))
     weights = load_file(plain / "model.safetensors")
     held = dict(weights)
     for name in [name for name in weights if name.endswith("_proj.weight")]:
@@ -62,6 +62,12 @@ def fp8(folder: Path) -> Pair:
     rewrite(plain, weights)
     how = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [FP8_BLOCK, FP8_BLOCK]}
     return Pair(declare(packed, how), plain)
+
+
+def fp8_experts(folder: Path) -> Pair:
+    """Qwen's mixture of experts in FP8."""
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 8}
+    return fp8(folder, "qwen3_moe", **experts)
 
 
 def mxfp4(folder: Path) -> Pair:
@@ -150,6 +156,7 @@ def _save(model: Any, folder: Path) -> Path:
 
 KINDS = {
     "fp8": fp8,
+    "fp8-experts": fp8_experts,
     "mxfp4": mxfp4,
     "compressed-tensors": four_bits,
     "compressed-tensors-mixed": mixed,
