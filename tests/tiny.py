@@ -130,7 +130,6 @@ def chat_model(folder: Path, kind: str = "llama", window: int = 2048, **more: An
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
-        **SIZES,
-        **more,
+        **(SIZES | more),
     )
     return _save(AutoModelForCausalLM.from_config(config), byte_tokenizer(), folder)

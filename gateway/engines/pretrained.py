@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gateway.config import ConfigError
 from gateway.engines.precision import Precision
+from gateway.engines.quantized import check_complete, finish, reading, refuse_quantized
 
 
 def load_pretrained(
@@ -20,7 +20,7 @@ def load_pretrained(
 
     `instead` may hold a `config` and a `state_dict` to use in their place; `variant` is a part of the files' names, as
     in `model.fp16.safetensors`. Raises `ConfigError` if the weights lack a part of the model, which the library would
-    otherwise fill with random numbers.
+    otherwise fill with random numbers, or are quantized in a way that cannot be read here.
     """
     model, found = kind.from_pretrained(
         None if instead else files,
@@ -30,16 +30,18 @@ def load_pretrained(
         use_safetensors=True,
         output_loading_info=True,
         variant=variant,
-        **(instead or {}),
+        **(instead or reading(files, precision.device)),
     )
-    lacking = sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])])
-    if lacking:
-        raise ConfigError(f"the weights do not fit the model: {lacking[0]} is missing ({len(lacking)} in all)")
-    return model.to(precision.device).eval()
+    check_complete(found)
+    return finish(model, files, precision.torch_dtype).to(precision.device).eval()
 
 
 def load_sentence_model(kind: Any, files: Path, precision: Precision) -> Any:
-    """The model in the folder `files`, by the class `kind` of sentence-transformers, ready to run."""
+    """The model in the folder `files`, by the class `kind` of sentence-transformers, ready to run.
+
+    Raises `ConfigError` if the weights are quantized.
+    """
+    refuse_quantized(files, precision.device)
     return kind(
         str(files),
         device=precision.device,

@@ -103,6 +103,16 @@ def test_an_estimate_over_the_budget_takes_all_of_it_and_files_over_the_budget_a
     assert needed_bytes(row(), Measured(), 101 * MIB, HOST, {HOST: 100 * MIB}) == {HOST: 101 * MIB}
 
 
+def test_weights_that_are_unpacked_on_load_need_what_they_unpack_to_whatever_the_budget() -> None:
+    def needed(device: str, **fields: Any) -> dict[str, int]:
+        budgets = {HOST: 100 * MIB, "cuda:1": 1 << 40}
+        return needed_bytes(row(**fields), Measured(), 60 * MIB, device, budgets, unpacked_bytes=120 * MIB)
+
+    assert needed(HOST) == {HOST: 120 * MIB}
+    assert needed("cuda:1", dtype="bfloat16") == {HOST: 100 * MIB, "cuda:1": 180 * MIB + CONTEXT_BYTES}
+    assert needed(HOST, memory_mib=3) == {HOST: 3 * MIB}
+
+
 def candidate(name: str, size: int, load_s: float, idle_s: float, device: str = HOST) -> Candidate[str]:
     return Candidate(name, {device: size}, load_s, idle_s)
 

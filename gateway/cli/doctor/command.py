@@ -60,7 +60,7 @@ def examine(settings: Settings, *, verify: bool, online: bool) -> Iterator[Findi
 
 
 def _rows(settings: Settings, ledger: Ledger, footprints: Footprints, *, verify: bool) -> Iterator[Finding]:
-    from gateway.cli.doctor import rows, sandbox, weights
+    from gateway.cli.doctor import quantized, rows, sandbox, weights
     from gateway.models_file import find_models_file, load_specs, with_file_settings
     from gateway.runtime.sandbox import gaps
     from gateway.weights.lock import FILE_NAME, Lock
@@ -89,6 +89,7 @@ def _rows(settings: Settings, ledger: Ledger, footprints: Footprints, *, verify:
         return
     yield from weights.room(settings.home, store, specs)
     yield from weights.integrity(store, specs, deep=verify)
+    yield from quantized.check(store, specs, ledger.budgets)
     yield from rows.fit(ledger, store, footprints, specs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from gateway.engines.llm.decoding import Prompt
 from gateway.engines.llm.pictures import Picture
 from gateway.engines.llm.sight import Sight, load_sight
 from gateway.engines.llm.weights import Weights
+from gateway.engines.quantized import check_complete, failure, finish, reading
 
 
 class TransformersTokenizer:
@@ -74,8 +76,8 @@ class Loaded:
 def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> Loaded:
     """Read the weights, with the sight of a model that has one; no code from their folder runs and no pickle is read.
 
-    Quantized weights are read as their configuration says. Raises `ConfigError` if what that needs is not here, or if
-    neither the weights nor the row say how long the window is.
+    Raises `ConfigError` if the weights are quantized in a way that cannot be read here or lack a part of the model, or
+    if neither they nor the row say how long the window is.
     """
     folder = weights.path
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -90,25 +92,32 @@ def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> 
     config = None if weights.kind == "gguf" else AutoConfig.from_pretrained(folder, **where)
     sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
     kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-    quantized = getattr(config, "quantization_config", None)
-    try:
-        model: Any = kind.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, device_map={"": device}, **where, **unpack
-        )
-    except (ImportError, RuntimeError, ValueError) as error:
-        if quantized is None:
-            raise
-        raise ConfigError(f"row {spec.name}: source: {_obstacle(quantized, error)}") from error
+    model = _read(spec, kind, weights, {"dtype": dtype, "device_map": {"": device}, **where, **unpack})
     sight = load_sight(folder, config) if sees else None
     ours = TransformersTokenizer(tokenizer) if sight is None else SightedTokenizer(tokenizer, sight)
     return Loaded(model.eval(), ours, _window(spec, model.config), _ends(model, tokenizer))
 
 
-def _obstacle(quantized: Any, error: Exception) -> str:
-    """Why a checkpoint whose numbers are packed cannot be read here, in one line."""
-    method = quantized.get("quant_method") if isinstance(quantized, dict) else getattr(quantized, "quant_method", None)
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return f"is quantized as {str(getattr(method, 'value', method))[:40]}, which cannot be read here: {reason[:300]}"
+def _read(spec: ModelSpec, kind: Any, weights: Weights, how: dict[str, Any]) -> Any:
+    """The model by the class `kind`, every part of it from the files."""
+    try:
+        if weights.kind == "gguf":
+            return _whole(kind, weights.path.parent, how)
+        how |= reading(weights.path, how["device_map"][""])
+        return finish(_whole(kind, weights.path, how), weights.path, how["dtype"])
+    except ConfigError as error:
+        raise ConfigError(f"row {spec.name}: source: {error.detail}") from error
+    except Exception as error:  # the packages that unpack numbers raise what they like
+        said = None if weights.kind == "gguf" else failure(weights.path, error)
+        if said is None:
+            raise
+        raise ConfigError(f"row {spec.name}: source: {said.detail}") from error
+
+
+def _whole(kind: Any, folder: Path, how: dict[str, Any]) -> Any:
+    model, found = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **how)
+    check_complete(found)
+    return model
 
 
 def _window(spec: ModelSpec, config: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -69,26 +68,6 @@ def test_a_model_whose_template_knows_no_tools_can_be_asked_all_the_same(tiny_fi
     assert told.usage is not None
     assert told.usage.completion_tokens == 3
     assert told.finish_reason == "length"
-
-
-@pytest.mark.parametrize(
-    ("quantization", "message"),
-    [
-        ({"quant_method": "awq", "bits": 4, "group_size": 128}, "is quantized as awq, which cannot be read here: "),
-        ({"quant_method": "compressed-tensors"}, "is quantized as compressed-tensors, which cannot be read here: "),
-        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "is quantized as bitsandbytes, which cannot be"),
-    ],
-)
-def test_quantized_weights_that_cannot_be_read_say_what_is_missing(
-    tmp_path: Path, quantization: dict[str, Any], message: str
-) -> None:
-    files = tiny.chat_model(tmp_path)
-    config = json.loads((files / "config.json").read_text())
-    (files / "config.json").write_text(json.dumps(config | {"quantization_config": quantization}))
-    with pytest.raises(ConfigError) as caught:
-        load(files)
-    assert f"row @local/chat: source: {message}" in caught.value.detail
-    assert "\n" not in caught.value.detail
 
 
 @pytest.mark.parametrize(
