@@ -21,6 +21,7 @@ from scripts.benchmarks.client import Address, get, post
 from scripts.benchmarks.encoders import CONTEXTS, MINILM, checkpoint, rankings
 from scripts.benchmarks.load import Refused, drive
 from scripts.benchmarks.machine import ROOT
+from scripts.benchmarks.references.peer import Peer, peer
 from scripts.benchmarks.report import Aim, Row, percentile
 from scripts.benchmarks.server import NotRun, gateway, run_path, weights
 from scripts.benchmarks.texts import passages
@@ -30,6 +31,7 @@ VERSION = "0.0.78"
 ENVIRONMENT = ROOT / ".venv-infinity"
 CONNECTIONS, PORT = 32, 7997
 DTYPES = ("float32", "bfloat16")
+PRODUCTS = "scripts.benchmarks.references.products"
 READY_LIMIT_S, LOOK_S = 180.0, 0.2
 
 
@@ -140,10 +142,15 @@ async def _measure(bench: Bench, name: str, dtype: str, minilm: Path) -> list[Ro
     row = {"name": f"@bench/{name}", "task": name, "engine": kind.engine, "source": f"file:{files}"}
     spec = ModelSpec.model_validate({**row, "device": "cpu", "dtype": dtype})
     path = run_path(spec.name)
-    async with gateway(folder, [spec]) as ours, _infinity(folder, files, dtype) as theirs:
+    async with (
+        gateway(folder, [spec]) as ours,
+        _infinity(folder, files, dtype) as theirs,
+        peer(PRODUCTS, folder / "products.log", spec.model_dump_json(), str(files)) as products,
+    ):
         sides = {
             "gateway": partial(_turn, kind, ours, path, kind.ours, bench.scaled(kind.count)),
             "infinity": partial(_turn, kind, theirs, kind.route, kind.theirs, bench.scaled(kind.count)),
+            "products": partial(_products, kind, products, bench.scaled(kind.count)),
         }
         for side in sides.values():
             await side(99)
@@ -153,6 +160,7 @@ async def _measure(bench: Bench, name: str, dtype: str, minilm: Path) -> list[Ro
     many, alone = f"{label}, {CONNECTIONS} connections", f"{label}, 1 connection, p50"
     return [
         Row(NAME, many, unit, mine["rate"], against, other["rate"], Aim("ratio", "≥", 2.5)),
+        Row(NAME, f"{label}, nothing but its products", unit, figures["products"]["rate"], against, other["rate"]),
         Row(NAME, alone, "ms", mine["p50"], against, other["p50"], Aim("ratio", "≤", 0.5)),
     ]
 
@@ -167,3 +175,9 @@ async def _turn(
     alone = await drive(address, requests(kind.inputs(max(8, count // 8), number + 1000)))
     p50 = percentile([reply.seconds * 1000 for reply in alone.replies], 50)
     return {"rate": count * kind.per_request / many.seconds, "p50": p50}
+
+
+async def _products(kind: Kind, products: Peer, count: int, number: int) -> Figures:
+    """As `_turn`'s first figure, if there were nothing to do but to multiply."""
+    answer = await products.ask({"inputs": kind.inputs(count, number)})
+    return {"rate": count * kind.per_request / answer["seconds"]}
