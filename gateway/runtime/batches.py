@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 import orjson
@@ -13,12 +14,15 @@ import structlog
 from gateway.errors import GatewayError, InternalError, Overloaded, RequestTimeout, WorkerLost
 from gateway.runtime.batch_store import Batch, BatchStore, Item, Outcome, Progress
 from gateway.runtime.model import Model
-from gateway.tasks import TASKS, Origin, Task
+from gateway.tasks import TASKS, Origin, Task, TaskInput
+from gateway.tasks.cost import Unit
 
 MAX_PENDING = 1_000
 # An item may share a worker's fate with a neighbour, or wait too long behind others, but not again and again.
 MAX_TRIES = 3
 AGAIN_S, SWEEP_S = 1.0, 3600.0
+# From a request that names media by address to its input; raises `GatewayError`, `Overloaded` if it may be tried again.
+Complete = Callable[[Model, Task, Any, Mapping[Unit, int]], Awaitable[TaskInput]]
 log = structlog.get_logger("gateway.batch")
 
 
@@ -29,9 +33,10 @@ class Batches:
     most as many items as its model takes at once are under way.
     """
 
-    def __init__(self, store: BatchStore, find: Callable[[str], Model]) -> None:
+    def __init__(self, store: BatchStore, find: Callable[[str], Model], complete: Complete) -> None:
         self._store = store
         self._find = find
+        self._complete = complete
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -50,12 +55,14 @@ class Batches:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def submit(self, account: str, model: str, task: Task, items: list[Item]) -> Batch:
+    async def submit(
+        self, account: str, model: str, task: Task, items: list[Item], max_cost: Mapping[Unit, int]
+    ) -> Batch:
         """Take a batch; raises `Overloaded` if too many are pending or the disk is full."""
         if len(self._running) >= MAX_PENDING:
             raise Overloaded
         try:
-            batch = await asyncio.to_thread(self._store.add, account, model, task.shape, items)
+            batch = await asyncio.to_thread(self._store.add, account, model, task.shape, items, max_cost)
         except OSError as error:
             log.error("batch not kept", reason=str(error))
             raise Overloaded("the batch cannot be kept now, please try again.") from error
@@ -101,10 +108,10 @@ class Batches:
     async def _outcome(self, batch: Batch, model: Model, index: int, item: Item) -> Outcome:
         task = TASKS.get(model.task.name, batch.shape)
         origin = Origin(batch.id, batch.account, batch.model)
-        tries = 0
+        tries, input = 0, None
         while True:
             try:
-                input = task.input.model_validate(msgspec.msgpack.decode(item.input))
+                input = input or await self._input(batch, model, task, item)
                 answer = await model.infer(input, origin, task)
             except Overloaded:
                 await asyncio.sleep(AGAIN_S)
@@ -119,6 +126,13 @@ class Batches:
                 usage = answer.usage
                 tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
                 return Outcome(index, True, answer.body, *tokens)
+
+    async def _input(self, batch: Batch, model: Model, task: Task, item: Item) -> TaskInput:
+        """What the item asks; its media is fetched now, once for all tries."""
+        values = msgspec.msgpack.decode(item.input)
+        if item.has_addresses:
+            return await self._complete(model, task, values, batch.max_cost)
+        return task.input.model_validate(values)
 
     async def _sweep(self) -> None:
         while True:

@@ -95,7 +95,7 @@ class SpeakSession(Session):
 
     async def _speak(self, text: str, socket: Socket) -> None:
         input = self.task.parse({"text": text}, self._values)
-        check_input(self.chosen, input)
+        check_input(self.model.spec, self.chosen.caller.max_cost, input)
         async with contextlib.aclosing(self.model.stream(input, self.origin, self.task)) as pieces:
             async for piece in pieces:
                 if piece.data:

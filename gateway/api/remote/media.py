@@ -48,10 +48,7 @@ class RemoteMedia:
         `limit_bytes` is for the media of all places. Raises `BadInput` naming the first place whose address gives no
         picture, and `Overloaded` if its turn did not come in time.
         """
-        if len(places) > MAX_PICTURES:
-            raise BadInput(
-                f"'{places[MAX_PICTURES].pointer}': a request must not have more than {MAX_PICTURES} addresses"
-            )
+        check_count(places)
         allowance = Allowance(limit_bytes)
         fetching = (self._data_uri(place.url, allowance) for place in places)
         found = await asyncio.gather(*fetching, return_exceptions=True)
@@ -85,6 +82,12 @@ class RemoteMedia:
             if not has_turn:
                 raise Overloaded from None
             raise AddressRefused(f"did not arrive within {self._deadline_s:g} s") from None
+
+
+def check_count(places: Sequence[Place]) -> None:
+    """Raise `BadInput` if a request has more addresses than it may, naming the first beyond."""
+    if len(places) > MAX_PICTURES:
+        raise BadInput(f"'{places[MAX_PICTURES].pointer}': a request must not have more than {MAX_PICTURES} addresses")
 
 
 def _encoded(kind: str, data: bytes) -> str:
