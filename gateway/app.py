@@ -83,7 +83,7 @@ def _parts(settings: Settings, specs: Sequence[ModelSpec], pinned: Lock | None) 
     steward = new_steward(settings)
     metrics.watch(steward.ledger)
     registry = Registry(specs, Means(store, nursery, metrics, steward))
-    media = RemoteMedia.of(settings)
+    media = RemoteMedia.of(settings, metrics)
     return State(
         settings=settings,
         registry=registry,
