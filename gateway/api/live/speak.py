@@ -98,6 +98,7 @@ class SpeakSession(Session):
         check_input(self.model.spec, self.chosen.caller.max_cost, input)
         async with contextlib.aclosing(self.model.stream(input, self.origin, self.task)) as pieces:
             async for piece in pieces:
+                self.note(piece.usage if piece.is_last else None)
                 if piece.data:
                     await socket.send(piece.data)
 
