@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest_asyncio
 from gateway.app import create_app
 from gateway.config import Settings
 from gateway.runtime.batch_store import BatchStore, item
+from gateway.runtime.batches import FETCHED_AT_ONCE
 from gateway.tasks.image import MAX_PICTURES
-from tests.api.conftest import ACCOUNT, BEARER, client_of, row, run_path
+from tests.api.conftest import ACCOUNT, BEARER, client_of, row, run_path, until
 from tests.api.remote.pictures import CAT, DOG, Pictures, pictures
 from tests.api.test_batches import QUEUED, finished
 from tests.fixtures.engines.shows import digest
@@ -110,6 +112,23 @@ async def test_a_batch_that_an_earlier_process_took_is_fetched_for_as_the_settin
             found += (await finished(http, run_path("classify"), batch.id))["responses"]
     assert "'/image': an address, where the file itself is expected" in found[0]["errors"][0]["message"]
     assert found[1]["result"][0]["label"] == digest(CAT)
+
+
+async def test_no_more_pictures_are_held_for_batches_than_the_bound(tmp_path: Path, site: Pictures) -> None:
+    before, gate = site.connections, tmp_path / "gate"
+    gated = row("gated", "image-classification", f"{SHOWS}:Gated", max_batch_items=64, options={"gate": str(gate)})
+    settings = Settings(home=tmp_path, grace_s=0.0, media_hosts=(site.url("", "127.0.0.1"),))
+    app = create_app(settings, [*ROWS, gated])
+    async with app.router.lifespan_context(app), client_of(app, headers=BEARER, timeout=60) as http:
+        model = app.state.gateway.registry.get("@cf/test/gated")
+        requests = [{"image": site.url("/cat.png", "127.0.0.1")}] * (FETCHED_AT_ONCE + 4)
+        ending = asyncio.create_task(results(http, "gated", requests))
+        await until(lambda: sum(model.status()[key] for key in ("waiting", "running")) >= FETCHED_AT_ONCE)
+        assert (await http.post(run_path("chat"), json={"prompt": "a"})).status_code == 200
+        assert site.connections - before == FETCHED_AT_ONCE
+        gate.touch()
+        assert [found[0]["label"] for found in await ending] == [digest(CAT)] * len(requests)
+    assert site.connections - before == len(requests)
 
 
 async def test_a_picture_counts_towards_the_cost_once_it_is_fetched(tmp_path: Path, site: Pictures) -> None:
