@@ -14,6 +14,7 @@ from gateway.api import State, install
 from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
+from gateway.api.remote.deferred import Deferred
 from gateway.api.remote.media import RemoteMedia
 from gateway.api.tracing import Tracing, framework_telemetry
 from gateway.config import GIB, ModelSpec, Settings
@@ -82,14 +83,15 @@ def _parts(settings: Settings, specs: Sequence[ModelSpec], pinned: Lock | None) 
     steward = new_steward(settings)
     metrics.watch(steward.ledger)
     registry = Registry(specs, Means(store, nursery, metrics, steward))
+    media = RemoteMedia.of(settings, metrics)
     return State(
         settings=settings,
         registry=registry,
         metrics=metrics,
         keys=keys,
         presence=Presence(store, specs),
-        batches=Batches(BatchStore(settings.home / "batches"), registry.get),
-        media=RemoteMedia.of(settings),
+        batches=Batches(BatchStore(settings.home / "batches"), registry.get, Deferred(media).completed),
+        media=media,
         tracing=Tracing.of(settings),
     )
 

@@ -43,7 +43,7 @@ async def reply(request: Request, chosen: Chosen, asked: Asked, whole: Callable[
     model, origin = chosen.model, chosen.origin
     if state_of(request).settings.compat == "strict":
         compat.check(model.spec, asked)
-    check_input(chosen, asked.input)
+    check_input(model.spec, chosen.caller.max_cost, asked.input)
     model.keep_alive(keep_alive_s(request.headers))
     form = None if asked.form is model.task else asked.form
     exchange = exchange_of(request.scope)

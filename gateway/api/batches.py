@@ -12,6 +12,7 @@ from gateway.api.bodies import is_json, media_type, off_loop
 from gateway.api.choosing import Chosen, uncount
 from gateway.api.cost import check, estimate
 from gateway.api.documents import decode_json
+from gateway.api.remote.deferred import stand_in
 from gateway.api.state import state_of
 from gateway.errors import BadInput
 from gateway.runtime.batch_store import Item, Progress, item
@@ -58,28 +59,33 @@ async def answer(request: Request, chosen: Chosen, body: bytes) -> Response | No
         raise BadInput(f"a batch must not be larger than {MAX_BODY_BYTES} bytes")
     if output_schema(chosen.task).get("format") == "binary":
         raise BadInput("this model answers with media, which a batch cannot hold")
-    items = await off_loop(state.parsing, _items, chosen, document["requests"])
-    batch = await state.batches.submit(account, chosen.origin.model, chosen.task, items)
+    items = await off_loop(state.parsing, _items, chosen, document["requests"], state.media is not None)
+    batch = await state.batches.submit(account, chosen.origin.model, chosen.task, items, chosen.caller.max_cost)
     return _told(Progress(batch, []))
 
 
-def _items(chosen: Chosen, requests: Any) -> list[Item]:
-    """The items of a batch; raises `BadInput`, and `CostExceeded` if all of them together take too much."""
+def _items(chosen: Chosen, requests: Any, fetches: bool) -> list[Item]:
+    """The items of a batch; raises `BadInput`, and `CostExceeded` if all of them together take too much.
+
+    `fetches` says that media at addresses is fetched, once the items run: what it costs is not known before.
+    """
     if not isinstance(requests, list) or not requests:
         raise BadInput("'/requests' must be a list of at least one request")
     items: list[Item] = []
     cost: Counter[Unit] = Counter()
     for index, request in enumerate(requests):
-        input, reference = _input(chosen.task, index, request)
+        reference = _reference(index, request)
+        input, is_whole = _input(chosen.task, index, request, fetches)
         if chosen.caller.max_cost:
-            cost.update(estimate(chosen, input))
-            check(chosen, cost)
-        items.append(item(input.model_dump(exclude_unset=True), reference))
+            cost.update(estimate(chosen.model.spec, input))
+            check(chosen.caller.max_cost, cost)
+        values = input.model_dump(exclude_unset=True) if is_whole else request
+        items.append(item(values, reference, has_addresses=not is_whole))
     return items
 
 
-def _input(task: Task, index: int, request: Any) -> tuple[TaskInput, str | None]:
-    """The task input of one request of a batch, and the caller's own name for it."""
+def _reference(index: int, request: Any) -> str | None:
+    """The caller's own name for a request of a batch; raises `BadInput`."""
     where = f"/requests/{index}"
     if not isinstance(request, dict):
         raise BadInput(f"Type mismatch of '{where}', not in 'object'")
@@ -88,13 +94,20 @@ def _input(task: Task, index: int, request: Any) -> tuple[TaskInput, str | None]
         raise BadInput(
             f"'{where}/external_reference' must be a string of at most {MAX_REFERENCE_CHARACTERS} characters"
         )
+    return reference
+
+
+def _input(task: Task, index: int, request: dict[str, Any], fetches: bool) -> tuple[TaskInput, bool]:
+    """The task input of one request of a batch, and whether it is whole: media may have to be fetched for it."""
+    where = f"/requests/{index}"
     try:
-        input = task.parse(request)
+        checked = stand_in(request, task.addresses) if fetches else request
+        input = task.parse(checked)
     except BadInput as error:
         raise BadInput(f"in '{where}': {error.detail}") from None
     if getattr(input, "stream", False):
         raise BadInput(f"'{where}/stream' cannot be true in a batch")
-    return input, reference
+    return input, checked is request
 
 
 def _told(progress: Progress) -> Response:

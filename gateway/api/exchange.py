@@ -23,7 +23,8 @@ class Exchange:
     one of OpenAI's, whose clients read errors in a form of their own. `timing` is filled once a model accepted it.
     `traceparent` (W3C Trace Context) names the request's span; empty if none is exported.
     `caller` is whose key it is, or None if nobody had to show one.
-    `neurons` is what the answer would have cost on Cloudflare, if its model has a price and it is known in time.
+    `neurons` is what the answer, or a whole session, would have cost on Cloudflare, if its model has a price and it is
+    known in time. `audio_s` is how much sound a session has heard.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -36,6 +37,7 @@ class Exchange:
     code: int = 0
     is_openai: bool = False
     neurons: float | None = None
+    audio_s: float | None = None
     timing: Timing = field(default_factory=Timing)
     traceparent: str = ""
 

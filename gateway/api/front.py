@@ -31,6 +31,12 @@ def _own_headers(exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
         yield b"cf-aig-routed-model", exchange.model.encode()
 
 
+def _spent(exchange: Exchange) -> dict[str, float]:
+    """What the log says of use, as far as it is known."""
+    spent = {"neurons": exchange.neurons, "audio_s": exchange.audio_s}
+    return {name: round(value, 6) for name, value in spent.items() if value is not None}
+
+
 class Front:
     """Every request gets an id, which is in the answer's `cf-ai-req-id`, in error texts and in all log lines.
 
@@ -88,6 +94,7 @@ class Front:
             status=exchange.status,
             code=exchange.code,
             ms=round(seconds * 1000, 3),
+            **_spent(exchange),
         )
         if audit.is_refusal(exchange):
             audit.record(exchange, scope)

@@ -60,7 +60,7 @@ async def _serve(websocket: WebSocket, session: Session) -> None:
     exchange = exchange_of(websocket.scope)
     code, reason = NORMAL, ""
     try:
-        await session.run(Socket(websocket))
+        await _metered(websocket, session)
     except RequestAborted:
         return
     except Closing as closing:
@@ -71,6 +71,19 @@ async def _serve(websocket: WebSocket, session: Session) -> None:
         code, reason = TROUBLE, _reason(known, exchange.request_id)
     with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):  # the caller was faster
         await websocket.close(code, reason)
+
+
+async def _metered(websocket: WebSocket, session: Session) -> None:
+    """Run the session; however it ends, what it took is counted and in the log."""
+    exchange = exchange_of(websocket.scope)
+    try:
+        await session.run(Socket(websocket))
+    finally:
+        spent = session.spent()
+        if spent is not None:
+            session.note(spent)
+            state_of(websocket).metrics.count_usage(exchange.model, spent)
+        exchange.neurons, exchange.audio_s = session.neurons, session.heard_s
 
 
 def _reason(error: GatewayError, request_id: str) -> str:

@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from gateway import models_file
+from gateway.cli.allocator import share_one_heap
 from gateway.config import ConfigError, ModelSpec, Settings, describe
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")]
@@ -41,6 +42,7 @@ def serve(
     pull: Pull = True,
 ) -> None:
     """Serve the models of models.yaml on Cloudflare's routes."""
+    share_one_heap()
     given = {
         "host": host,
         "port": port,

@@ -5,31 +5,41 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gateway.tasks.cost import Unit
+
 RETENTION_S = 24 * 3600.0
 
 
 class Item(msgspec.Struct):
-    """One request of a batch: its packed task input, and the caller's own name for it."""
+    """One request of a batch: its packed task input, and the caller's own name for it.
+
+    With `has_addresses` the input is the request as it came: it names media that is fetched only when its turn comes.
+    """
 
     input: bytes
     external_reference: str | None = None
+    has_addresses: bool = False
 
 
 class Batch(msgspec.Struct):
-    """What was asked of one model, by one account. `shape` is the form of the model's task that the inputs have."""
+    """What was asked of one model, by one account. `shape` is the form of the model's task that the inputs have.
+
+    `max_cost` bounds what one item may be estimated to take whose media is yet to be fetched.
+    """
 
     id: str
     account: str
     model: str
     shape: str
     items: list[Item]
+    max_cost: dict[Unit, int] = {}
 
 
 class Outcome(msgspec.Struct):
@@ -65,9 +75,11 @@ class BatchStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, account: str, model: str, shape: str, items: list[Item]) -> Batch:
+    def add(
+        self, account: str, model: str, shape: str, items: list[Item], max_cost: Mapping[Unit, int] | None = None
+    ) -> Batch:
         """Keep a new batch; raises `OSError` if the disk does not take it."""
-        batch = Batch(str(uuid.uuid4()), account, model, shape, items)
+        batch = Batch(str(uuid.uuid4()), account, model, shape, items, dict(max_cost or {}))
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         scratch = self._folder / f".{batch.id}"
         with scratch.open("wb") as file:
@@ -132,6 +144,6 @@ class BatchStore:
         return self._folder / f"{id}.answers"
 
 
-def item(input: dict[str, Any], external_reference: str | None) -> Item:
+def item(input: dict[str, Any], external_reference: str | None, *, has_addresses: bool = False) -> Item:
     """An item from plain values."""
-    return Item(msgspec.msgpack.encode(input), external_reference)
+    return Item(msgspec.msgpack.encode(input), external_reference, has_addresses)

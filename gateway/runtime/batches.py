@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 import orjson
@@ -13,12 +14,17 @@ import structlog
 from gateway.errors import GatewayError, InternalError, Overloaded, RequestTimeout, WorkerLost
 from gateway.runtime.batch_store import Batch, BatchStore, Item, Outcome, Progress
 from gateway.runtime.model import Model
-from gateway.tasks import TASKS, Origin, Task
+from gateway.tasks import TASKS, Origin, Task, TaskInput
+from gateway.tasks.cost import Unit
 
 MAX_PENDING = 1_000
 # An item may share a worker's fate with a neighbour, or wait too long behind others, but not again and again.
 MAX_TRIES = 3
 AGAIN_S, SWEEP_S = 1.0, 3600.0
+# What was fetched for an item is let go while it waits to try again, and then fetched anew.
+FETCHED_AT_ONCE, FETCH_AGAIN_S = 16, 15.0
+# From a request that names media by address to its input; raises `GatewayError`, `Overloaded` if it may be tried again.
+Complete = Callable[[Model, Task, Any, Mapping[Unit, int]], Awaitable[TaskInput]]
 log = structlog.get_logger("gateway.batch")
 
 
@@ -26,12 +32,15 @@ class Batches:
     """Every batch that was taken is answered, item by item, also by the next process if this one ends.
 
     An item that finds no room waits and tries again: batches use what interactive requests leave. Of one batch at
-    most as many items as its model takes at once are under way.
+    most as many items as its model takes at once are under way, and of all batches at most `FETCHED_AT_ONCE` with media
+    that had to be fetched.
     """
 
-    def __init__(self, store: BatchStore, find: Callable[[str], Model]) -> None:
+    def __init__(self, store: BatchStore, find: Callable[[str], Model], complete: Complete) -> None:
         self._store = store
         self._find = find
+        self._complete = complete
+        self._fetched = asyncio.Semaphore(FETCHED_AT_ONCE)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -50,12 +59,14 @@ class Batches:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def submit(self, account: str, model: str, task: Task, items: list[Item]) -> Batch:
+    async def submit(
+        self, account: str, model: str, task: Task, items: list[Item], max_cost: Mapping[Unit, int]
+    ) -> Batch:
         """Take a batch; raises `Overloaded` if too many are pending or the disk is full."""
         if len(self._running) >= MAX_PENDING:
             raise Overloaded
         try:
-            batch = await asyncio.to_thread(self._store.add, account, model, task.shape, items)
+            batch = await asyncio.to_thread(self._store.add, account, model, task.shape, items, max_cost)
         except OSError as error:
             log.error("batch not kept", reason=str(error))
             raise Overloaded("the batch cannot be kept now, please try again.") from error
@@ -101,13 +112,15 @@ class Batches:
     async def _outcome(self, batch: Batch, model: Model, index: int, item: Item) -> Outcome:
         task = TASKS.get(model.task.name, batch.shape)
         origin = Origin(batch.id, batch.account, batch.model)
+        turn = self._fetched if item.has_addresses else contextlib.nullcontext()
         tries = 0
         while True:
             try:
-                input = task.input.model_validate(msgspec.msgpack.decode(item.input))
-                answer = await model.infer(input, origin, task)
+                async with turn:
+                    input = await self._input(batch, model, task, item)
+                    answer = await model.infer(input, origin, task)
             except Overloaded:
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(FETCH_AGAIN_S if item.has_addresses else AGAIN_S)
             except GatewayError as error:
                 tries += 1
                 if tries >= MAX_TRIES or not isinstance(error, RequestTimeout | WorkerLost):
@@ -119,6 +132,13 @@ class Batches:
                 usage = answer.usage
                 tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
                 return Outcome(index, True, answer.body, *tokens)
+
+    async def _input(self, batch: Batch, model: Model, task: Task, item: Item) -> TaskInput:
+        """What the item asks, with its media fetched."""
+        values = msgspec.msgpack.decode(item.input)
+        if item.has_addresses:
+            return await self._complete(model, task, values, batch.max_cost)
+        return task.input.model_validate(values)
 
     async def _sweep(self) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from typing import Literal, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -23,6 +24,9 @@ from gateway.tasks import Usage
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128)
+# How asking for the media at an address ends: with it, or not because the address is not permitted, its server is not
+# there, sends no file, too much, not in time or no picture, because too much is being fetched, or the caller left.
+FetchOutcome = Literal["fetched", "refused", "unreachable", "failed", "too_large", "late", "no_picture", "busy", "left"]
 
 
 class Metrics:
@@ -61,6 +65,16 @@ class Metrics:
             "gateway_memory_refusals", "Requests refused for want of memory", ("model",), registry=registry
         )
         self.reloads = Counter("gateway_reloads", "Changes of models.yaml at run time", ("result",), registry=registry)
+        self.fetches = Counter("gateway_media_fetches", "Media asked for at addresses", ("outcome",), registry=registry)
+        for outcome in get_args(FetchOutcome):
+            self.fetches.labels(outcome)
+        self.media_bytes = Counter("gateway_media_bytes", "Bytes read from addresses of media", registry=registry)
+        self.fetch_seconds = Histogram(
+            "gateway_media_fetch_seconds",
+            "From an address to its media or to none, waiting for a turn included",
+            buckets=_SECONDS[2:13],
+            registry=registry,
+        )
         self.restarts = Counter(
             "gateway_worker_restarts", "Workers that ended unasked", ("model", "reason"), registry=registry
         )
@@ -82,6 +96,11 @@ class Metrics:
         self.tokens.labels(model, "completion").inc(usage.completion_tokens)
         if usage.neurons is not None:
             self.neurons.labels(model).inc(usage.neurons)
+
+    def observe_fetch(self, outcome: FetchOutcome, seconds: float) -> None:
+        """Count one address whose media was asked for."""
+        self.fetches.labels(outcome).inc()
+        self.fetch_seconds.observe(seconds)
 
     def watch(self, ledger: Ledger) -> None:
         """Show the ledger as it is when asked."""

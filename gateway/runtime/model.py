@@ -7,16 +7,13 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from gateway.config import ModelSpec
-from gateway.errors import GatewayError, ModelNotFound, ModelUnavailable, Overloaded, RequestTimeout
+from gateway.errors import ModelNotFound, ModelUnavailable, RequestTimeout
 from gateway.runtime import status
+from gateway.runtime.admission import Admission
 from gateway.runtime.keepers import Keepers
 from gateway.runtime.loads import Loads
 from gateway.runtime.means import Household, Means
-from gateway.runtime.messages import Job
-from gateway.runtime.open_requests import OpenRequests
-from gateway.runtime.packing import packed
 from gateway.runtime.queue import BatchQueue
-from gateway.runtime.request import Request
 from gateway.runtime.scaler import Scaler
 from gateway.runtime.timing import Timing
 from gateway.tasks import Answer, Origin, Piece, Task, TaskInput
@@ -32,12 +29,10 @@ class Model:
         self._queue = BatchQueue(spec.max_queue_items, spec.max_queue_bytes)
         self._loads = Loads(spec, self._queue, means.metrics, lambda: self._keepers.loaded_count > 0)
         self._keepers = Keepers(spec, Household(self._queue, means, self._loads))
+        self._admission = Admission(spec, self._queue, self._loads, self._keepers)
         self._scaler = Scaler(spec.replicas, self._queue, self._keepers)
         self._keep_s = spec.idle_unload_s
-        self._closed: GatewayError | None = None
         self._successor: Model | None = None
-        self._ended = False
-        self._open = OpenRequests()
 
     def start(self) -> None:
         """Begin to keep the replicas: preloaded ones load now, others with their first request. Once is enough."""
@@ -59,31 +54,29 @@ class Model:
 
     def adopt(self, spec: ModelSpec) -> None:
         """Take over a row that differs only in what is said of the model."""
-        self.spec = spec
+        self.spec = self._admission.spec = spec
         self._keepers.adopt(spec)
 
     def hand_over(self, successor: Model | None) -> None:
         """Take no more requests: they go to `successor`, or are told that there is no such model."""
-        self._successor, self._closed = successor, ModelNotFound(self.spec.name)
+        self._successor = successor
+        self._admission.close(ModelNotFound(self.spec.name))
 
     async def drained(self) -> None:
         """Return once every accepted request has its answer."""
-        await self._open.none_left()
+        await self._admission.none_left()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let accepted ones finish within `grace_s`, then end the workers.
 
         A second call waits for the end of the first.
         """
-        self._closed = error = self._closed or ModelUnavailable(f"{self.spec.name} is shutting down")
+        if not self._admission.is_closed:
+            self._admission.close(ModelUnavailable(f"{self.spec.name} is shutting down"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._open.none_left()
-        if not self._ended:
-            self._ended = True
-            for request in self._queue:
-                self._queue.discard(request)
-                request.fail(error)
+                await self._admission.none_left()
+        self._admission.end()
         await self._keepers.stop()
 
     def keep_alive(self, seconds: float | None) -> None:
@@ -96,7 +89,7 @@ class Model:
         """Look after workers, places and idleness; called now and then."""
         self._keepers.check()
         self._scaler.tick()
-        if self._keep_s is not None and not self.spec.pin and not self._open:
+        if self._keep_s is not None and not self.spec.pin and not self._admission.has_open:
             self._keepers.leave_idle(self._keep_s)
 
     async def infer(
@@ -115,14 +108,14 @@ class Model:
         """
         if self._successor is not None:
             return await self._successor.infer(input, origin, task, waits=waits, timing=timing)
-        request = await self._submit(input, origin, task, timing, stream=False, waits=waits)
+        request = await self._admission.submit(input, origin, task, timing, stream=False, waits=waits)
         try:
             async with asyncio.timeout_at(request.deadline):
                 return await request.answer
         except TimeoutError:
             raise RequestTimeout from None
         finally:
-            self._withdraw(request)
+            self._admission.withdraw(request)
 
     async def stream(
         self,
@@ -140,7 +133,7 @@ class Model:
                 async for piece in pieces:
                     yield piece
             return
-        request = await self._submit(input, origin, task, timing, stream=True, waits=waits)
+        request = await self._admission.submit(input, origin, task, timing, stream=True, waits=waits)
         try:
             while True:
                 piece = await request.next_piece(self.spec.timeout_s)
@@ -148,12 +141,12 @@ class Model:
                 if piece.is_last:
                     return
         finally:
-            self._withdraw(request)
+            self._admission.withdraw(request)
 
     @property
     def state(self) -> str:
         """`stopping`, `silent`, `ready`, `loading`, `waiting` (for memory), `failed` or `unloaded`."""
-        return "stopping" if self._closed is not None else self._keepers.state
+        return "stopping" if self._admission.is_closed else self._keepers.state
 
     @property
     def is_quiet(self) -> bool:
@@ -168,7 +161,7 @@ class Model:
     @property
     def is_in_use(self) -> bool:
         """Whether it is loaded, or has requests."""
-        return bool(self._open) or self._keepers.is_filled
+        return self._admission.has_open or self._keepers.is_filled
 
     def status(self) -> dict[str, object]:
         """What an operator wants to know of it; memory in bytes by device."""
@@ -176,43 +169,3 @@ class Model:
         reason = self._loads.fault if self.state == "failed" else None
         reason = reason or self._keepers.shortage or self._loads.refusal
         return described | {"waiting": len(self._queue), "reason": reason}
-
-    async def _submit(
-        self, input: TaskInput, origin: Origin, task: Task | None, timing: Timing | None, *, stream: bool, waits: bool
-    ) -> Request:
-        self._refuse_if_unable()
-        arriving = object()
-        self._open.enter(arriving)
-        try:
-            extent = input.extent()
-            values = await packed(input, extent)
-            loop = asyncio.get_running_loop()
-            shape, id = task.shape if task is not None else None, Request.next_id()
-            job = Job(id, origin.request_id, stream, values, shape, origin.account, origin.model, origin.traceparent)
-            session = f"{origin.account} {origin.affinity}" if origin.affinity else ""
-            request = Request(job, extent, loop.time() + self.spec.timeout_s, session, timing)
-            if self._closed is not None and self._ended:
-                raise self._closed.fresh()
-            if not waits and len(self._queue) >= self._keepers.room:
-                raise Overloaded
-            self._queue.submit(request)
-            request.timing.queue()
-            self._open.enter(request)
-        finally:
-            self._open.leave(arriving)
-        self._keepers.wake()
-        return request
-
-    def _refuse_if_unable(self) -> None:
-        if self._closed is not None:
-            raise self._closed.fresh()
-        self._loads.refuse_if_failed()
-        if len(self._queue) >= self.spec.max_queue_items:
-            raise Overloaded
-
-    def _withdraw(self, request: Request) -> None:
-        """Forget a request whose caller has its answer or has left."""
-        request.abandon()
-        self._open.leave(request)
-        if not self._queue.discard(request):
-            self._keepers.drop(request)

@@ -1,4 +1,4 @@
-"""Writes into each answer's usage what it would have cost on Cloudflare; knows a row and a form, no request."""
+"""Writes into usage what an answer or a session would have cost on Cloudflare; knows a row and a form, no request."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 from gateway.config import ModelSpec
 from gateway.tasks import Piece, Task, TaskInput, Usage
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.neurons import Tariff
 
 
 class Till:
-    """The prices of a row, for its worker."""
+    """The prices of a row: its worker notes every answer, and who holds a live session its sound, once."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._tariff = Tariff(spec.properties.price)
@@ -27,6 +28,11 @@ class Till:
         usage = Usage() if usage is None else usage
         usage.neurons = neurons
         return usage
+
+    def listened(self, seconds: float) -> Usage | None:
+        """The usage of a live session that heard so much sound; None if there is no price to tell."""
+        neurons = self._tariff.neurons(Amounts(audio_s=0.0, live_audio_s=seconds))
+        return None if neurons is None else Usage(neurons=neurons)
 
     def note_spent(self, form: Task, input: TaskInput, usage: Usage) -> None:
         """The same for what was made until the caller left."""

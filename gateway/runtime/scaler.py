@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.config import Replicas
-from gateway.runtime.keeper import Keeper
+from gateway.runtime.place import Place
 from gateway.runtime.queue import BatchQueue
 
 # A spare that found no memory is not tried again sooner.
@@ -16,11 +16,11 @@ RETRY_S = 5.0
 class Scaler:
     """One more worker at a time while the oldest request waits too long, one fewer when the last had nothing to do."""
 
-    def __init__(self, wanted: Replicas, queue: BatchQueue, keepers: Sequence[Keeper]) -> None:
+    def __init__(self, wanted: Replicas, queue: BatchQueue, places: Sequence[Place]) -> None:
         self._wanted = wanted
         self._queue = queue
-        self._keepers = keepers
-        self._spares = keepers[wanted.min :]
+        self._places = places
+        self._spares = places[wanted.min :]
         self._not_before = 0.0
 
     def tick(self) -> None:
@@ -35,14 +35,14 @@ class Scaler:
             self._shrink()
 
     def _grow(self, now: float) -> None:
-        filled = [keeper for keeper in self._keepers if keeper.is_open]
-        closed = next((keeper for keeper in self._spares if not keeper.is_open), None)
-        if closed is not None and now >= self._not_before and all(keeper.state == "ready" for keeper in filled):
+        filled = [place for place in self._places if place.is_open]
+        closed = next((place for place in self._spares if not place.is_open), None)
+        if closed is not None and now >= self._not_before and all(place.state == "ready" for place in filled):
             self._not_before = now + RETRY_S
             closed.open()
 
     def _shrink(self) -> None:
-        last = next((keeper for keeper in reversed(self._spares) if keeper.is_open), None)
+        last = next((place for place in reversed(self._spares) if place.is_open), None)
         if last is None:
             return
         if last.state == "ready":

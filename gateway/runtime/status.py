@@ -11,8 +11,8 @@ from gateway.runtime.keepers import Keepers
 
 def describe(spec: ModelSpec, state: str, keepers: Keepers) -> dict[str, object]:
     """The model's row, state, replicas and memory (bytes by device)."""
-    loaded = [keeper.loaded for keeper in keepers if keeper.loaded is not None]
-    held = [keeper.reservation for keeper in keepers if keeper.reservation is not None]
+    loaded = [place.loaded for place in keepers if place.loaded is not None]
+    held = [place.reservation for place in keepers if place.reservation is not None]
     return {
         "name": spec.name,
         "task": spec.task,

@@ -12,6 +12,7 @@ from gateway.tasks.image_header import Size
 class Amounts:
     """What went in and came out. None is what the task does not tell, which is not the same as nothing.
 
+    `live_audio_s` is the sound of a live session, and no part of `audio_s`.
     Cached tokens are among the input's; sizes are (width, height) in pixels, `references` those of the images that a
     picture is made after.
     """
@@ -20,6 +21,7 @@ class Amounts:
     cached_tokens: int = 0
     output_tokens: int | None = None
     audio_s: float | None = None
+    live_audio_s: float | None = None
     characters: int | None = None
     images: int | None = None
     steps: int | None = None

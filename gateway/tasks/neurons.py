@@ -20,6 +20,7 @@ from gateway.tasks.image_header import Size
 USD_PER_NEURON = 0.000011
 TILE_SIDE, MEGAPIXEL = 512, 1024 * 1024
 CACHED = "per M cached input tokens"
+LIVE = "per audio minute (WebSocket)"
 
 Quantity = Callable[[Amounts], float | None]
 
@@ -59,13 +60,14 @@ def _per(size: float, quantity: Quantity) -> Quantity:
     return share
 
 
-# The units of the price list. What is spoken over a WebSocket has a price of its own, which answers over HTTP have not.
+# The units of the price list. What is spoken over a WebSocket may have a price of its own, which answers over HTTP have
+# not.
 UNITS: dict[str, Quantity] = {
     "per M input tokens": _per(1e6, lambda amounts: amounts.input_tokens),
     CACHED: _per(1e6, lambda amounts: amounts.cached_tokens),
     "per M output tokens": _per(1e6, lambda amounts: amounts.output_tokens),
     "per audio minute": _per(60, lambda amounts: amounts.audio_s),
-    "per audio minute (WebSocket)": lambda _: 0.0,
+    LIVE: _per(60, lambda amounts: amounts.live_audio_s or 0.0),
     "per 1k characters": _per(1000, lambda amounts: amounts.characters),
     "per image": lambda amounts: amounts.images,
     "per step": lambda amounts: amounts.steps,
@@ -87,6 +89,7 @@ class Tariff:
         known = all(price.unit in UNITS and price.currency == "USD" for price in prices)
         self._usd = [(UNITS[price.unit], price.price) for price in prices] if known else []
         self._has_cache_price = any(price.unit == CACHED for price in prices)
+        self._has_live_price = any(price.unit == LIVE for price in prices)
 
     @property
     def is_known(self) -> bool:
@@ -96,10 +99,12 @@ class Tariff:
     def neurons(self, amounts: Amounts) -> float | None:
         """What so much costs, to a billionth; None if there is no price, or if one is for an amount that is not known.
 
-        Cached tokens cost as much as others where they have no price of their own.
+        Cached tokens cost as much as others where they have no price of their own, and so does live sound.
         """
         if self._has_cache_price and amounts.input_tokens is not None:
             amounts = replace(amounts, input_tokens=amounts.input_tokens - amounts.cached_tokens)
+        if amounts.live_audio_s is not None and not self._has_live_price:
+            amounts = replace(amounts, audio_s=(amounts.audio_s or 0.0) + amounts.live_audio_s)
         costs = [(quantity(amounts), usd) for quantity, usd in self._usd]
         if not costs or any(quantity is None and usd for quantity, usd in costs):
             return None

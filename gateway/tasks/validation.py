@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gateway.errors import BadBase64, BadInput, GatewayError
 
+# How the address of a file begins; base64 never does.
+ADDRESS = re.compile(r"https?:", re.IGNORECASE)
 _EXPECTED = {
     "string_type": "string",
     "int_type": "integer",
@@ -148,6 +151,8 @@ def bytes_of_base64(value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise PydanticCustomError("base64", "not base64", {"type": _json_type(value)})
+    if ADDRESS.match(value):
+        raise schema_error("an address, where the file itself is expected")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -22,12 +22,16 @@ class Pin(Frozen):
 
 
 class Snapshot(Frozen):
-    """The files that one source gave: for a wheel they depend on the platform, hence `archive`, its file name."""
+    """The files that one source gave: for a wheel they depend on the platform, hence `archive`, its file name.
+
+    `replaced` names the source's own files that others were laid over; None where nothing was, or nobody noted it.
+    """
 
     source: str
     revision: str
     archive: str | None = None
     files: dict[str, Pin]
+    replaced: tuple[str, ...] | None = None
 
     @property
     def size_bytes(self) -> int:

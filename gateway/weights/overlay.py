@@ -19,6 +19,11 @@ def origin(spec: ModelSpec) -> str:
     return "".join([spec.source or "", *(f" + {name}={text}" for name, text in spec.overlay.items())])
 
 
+def source_of(text: str) -> str:
+    """The source in an `origin`."""
+    return text.partition(" + ")[0]
+
+
 def lay_over(overlay: Mapping[str, str], job: Job) -> list[str]:
     """Put the files into `job.files`, all or none, and return the revisions they came from.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -53,13 +53,21 @@ class Shelf:
     def name(self, spec: ModelSpec) -> str:
         """Readable, and different for every source, choice of files and overlay."""
         source = spec.source or ""
-        digest = hashlib.sha256("\n".join((origin(spec), *spec.files)).encode()).hexdigest()[:10]
+        digest = _digest(origin(spec), spec.files)
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", source.partition(":")[2]).strip("-.")[:80]
         return f"{readable}-{digest}"
 
     def folder(self, spec: ModelSpec) -> Path:
         """Where the snapshot is, once it is whole."""
-        return self.root / SNAPSHOTS / self.name(spec)
+        return self.kept(self.name(spec))
+
+    def kept(self, name: str) -> Path:
+        """Where the snapshot of that name is."""
+        return self.root / SNAPSHOTS / name
+
+    def is_choice(self, name: str, snapshot: Snapshot, globs: Sequence[str]) -> bool:
+        """Whether the snapshot of that name is what these globs chose of its source."""
+        return name.endswith(f"-{_digest(snapshot.source, globs)}")
 
     def work(self, spec: ModelSpec) -> Path:
         """Where it is made."""
@@ -89,9 +97,9 @@ class Shelf:
         return freed
 
     @contextmanager
-    def held(self, spec: ModelSpec, progress: Progress | None = None) -> Iterator[None]:
-        """Hold the snapshot's lock across processes; `progress` tells of the wait if there is one."""
-        lock = self._lock(self.name(spec))
+    def held(self, spec: ModelSpec, progress: Progress | None = None, *, name: str | None = None) -> Iterator[None]:
+        """Hold the snapshot's lock across processes, or that called `name`; `progress` tells of the wait for it."""
+        lock = self._lock(name or self.name(spec))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -123,3 +131,7 @@ class Shelf:
     def _record(self, change: Callable[[Lock], Lock]) -> None:
         with self._lock(FILE_NAME):
             change(Lock.load(self.index)).save(self.index)
+
+
+def _digest(origin: str, files: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join((origin, *files)).encode()).hexdigest()[:10]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from gateway.config import ModelSpec
@@ -14,8 +15,10 @@ from gateway.weights.lock import Lock, Snapshot
 from gateway.weights.overlay import lay_over, origin
 from gateway.weights.parse import parse_source
 from gateway.weights.progress import Progress
+from gateway.weights.pypi import PackageSource
 from gateway.weights.shelf import Shelf
-from gateway.weights.source import Job, Source
+from gateway.weights.siblings import Siblings
+from gateway.weights.source import Fetched, Job, Source
 
 
 class Store:
@@ -160,12 +163,19 @@ class Store:
                 recorded = self._shelf.recorded(spec)
                 wanted = Store(self._shelf.index.parent, pinned=None if trust else self._pinned)
                 if recorded is None or wanted.find(spec) is None or wanted.verify(spec):
-                    self._fetch(spec, source, progress, Guard(spec, self._pinned, trust=trust))
+                    with self._alone(spec, source, progress):
+                        self._fetch(spec, source, progress, Guard(spec, self._pinned, trust=trust))
         except OSError as error:
             raise PullFailed(
                 f"{spec.name}: {error.strerror or error} while writing below {self._shelf.root}: make room or "
                 "correct its permissions, or set GATEWAY_HOME to another folder"
             ) from error
+
+    def _alone(self, spec: ModelSpec, source: Source, progress: Progress) -> AbstractContextManager[None]:
+        """Nobody else fetches the same release meanwhile: who waits finds its files in the snapshot then made."""
+        if not isinstance(source, PackageSource):
+            return nullcontext()
+        return self._shelf.held(spec, progress, name=f"{source.dist}-{source.version}.release")
 
     def _fetch(self, spec: ModelSpec, source: Source, progress: Progress, guard: Guard) -> None:
         """Fetch into the work folder, judge, and only then put in place. The caller holds the snapshot's lock."""
@@ -177,7 +187,8 @@ class Store:
         job = Job(spec.name, spec.description or spec.task, spec.files, files, partial, progress, guard.names)
         job.need(min((pinned.size_bytes for pinned in self._pinned.pins(source.text)), default=0) - job.held_bytes())
         try:
-            fetched = source.fetch(job)
+            fetched = self._fetched(source, spec, job)
+            own = files_below(files)
             revisions = [fetched.revision, *lay_over(spec.overlay, job)]
             here = files_below(files)
             guard.contents(here)
@@ -186,12 +197,19 @@ class Store:
                 revision="+".join(revisions),
                 archive=fetched.archive,
                 files=self._shelf.digests.of(self._shelf.name(spec), here, afresh=True),
+                replaced=tuple(sorted(set(own) & set(spec.overlay))) if spec.overlay else None,
             )
             guard.snapshot(snapshot)
         except WeightsRefused:
             discard(work)
             raise
         self._shelf.put(spec, files, snapshot)
+
+    def _fetched(self, source: Source, spec: ModelSpec, job: Job) -> Fetched:
+        given = None
+        if isinstance(source, PackageSource):
+            given = Siblings(self._shelf, self._pinned).give(source, origin(spec), job)
+        return given or source.fetch(job)
 
     def _local_faults(self, spec: ModelSpec, source: LocalSource) -> list[str]:
         if not source.location.exists():

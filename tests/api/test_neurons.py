@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import structlog
 
 from gateway.app import create_app
 from gateway.config import ModelSpec, Settings
@@ -76,6 +77,15 @@ async def test_the_header(http: httpx.AsyncClient, name: str, request_: Any, exp
     answer = await http.post(run_path(name), **request_)
     assert answer.status_code == 200
     assert answer.headers.get(HEADER) == expected
+
+
+async def test_the_log_line_tells_them_where_the_header_does(http: httpx.AsyncClient) -> None:
+    told = []
+    for name in ("chat", "free"):
+        with structlog.testing.capture_logs() as lines:
+            await http.post(run_path(name), json={"prompt": "a b"})
+        told += [line.get("neurons") for line in lines if line["event"] == "request"]
+    assert told == [6.0, None]
 
 
 async def test_an_error_costs_nothing(http: httpx.AsyncClient) -> None:

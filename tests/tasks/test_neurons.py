@@ -21,6 +21,7 @@ KIMI = {"per M input tokens": 0.95, "per M output tokens": 4.0, "per M cached in
 GEMMA = {"per M input tokens": 0.1, "per M output tokens": 0.3}
 SCHNELL = {"per 512 by 512 tile": 5.28e-05, "per step": 0.0001056}
 FLUX_2_DEV = {"per input 512 by 512 tile, per step": 0.00021, "per output 512 by 512 tile, per step": 0.00041}
+NOVA = {"per audio minute": 0.0052, "per audio minute (WebSocket)": 0.0092}
 KLEIN_4B = {"per input 512 by 512 tile": 5.9e-05, "per output 512 by 512 tile": 0.000287}
 KLEIN_9B = {"per first MP": 0.015, "per subsequent MP": 0.002, "per input image MP": 0.002}
 
@@ -49,6 +50,9 @@ def neurons(prices: dict[str, float], amounts: Amounts) -> float | None:
         pytest.param({"per M input tokens": 0.003}, Amounts(input_tokens=MILLION), 272.73, id="reranker"),
         pytest.param({"per audio minute": 0.00051}, Amounts(audio_s=60.0), 46.36, id="whisper turbo, a minute"),
         pytest.param({"per audio minute": 0.0052}, Amounts(audio_s=30.0), 236.36, id="nova-3, half a minute"),
+        pytest.param(NOVA, Amounts(audio_s=30.0), 236.36, id="nova-3 over HTTP"),
+        pytest.param(NOVA, Amounts(audio_s=0.0, live_audio_s=30.0), 418.18, id="nova-3, live"),
+        pytest.param({"per audio minute": 0.0052}, Amounts(audio_s=0.0, live_audio_s=30.0), 236.36, id="one price"),
         pytest.param({"per 1k characters": 0.015}, Amounts(characters=1000), 1363.64, id="aura-1"),
         pytest.param({"per image": 2.51e-06}, Amounts(images=1), 0.22818, id="resnet-50"),
         pytest.param(SCHNELL, Amounts(steps=4, picture=(1024, 1024)), 57.6, id="schnell by its list"),

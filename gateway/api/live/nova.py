@@ -74,7 +74,9 @@ class NovaSession(ListeningSession):
         await self._tell_utterance_end(turn.end_s)
 
     async def closed(self) -> None:
-        """The last message says how much was heard."""
+        """The last message says how much was heard and, beyond the protocol, what it would have cost on Cloudflare."""
+        spent = self.spent()
+        usage = {} if spent is None else {"usage": {"neurons": spent.neurons}}
         await self.socket.send(
             {
                 "type": "Metadata",
@@ -82,6 +84,7 @@ class NovaSession(ListeningSession):
                 "created": self._created,
                 "duration": round(self.sound.end_s, 3),
                 "channels": 1,
+                **usage,
             }
         )
 

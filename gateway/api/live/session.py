@@ -11,14 +11,18 @@ from gateway.api.live.listener import Listener, Reporter
 from gateway.api.live.socket import Socket, unknown
 from gateway.api.live.sound import Sound
 from gateway.errors import Overloaded
-from gateway.tasks import Answer, TaskInput
+from gateway.runtime.pricing import Till
+from gateway.tasks import Answer, TaskInput, Usage
 from gateway.tasks.speech_listening import Hearing
 
 RETRY_S = 0.25
 
 
 class Session(ABC):
-    """One conversation with one model, from the accepted upgrade to the close."""
+    """One conversation with one model, from the accepted upgrade to the close.
+
+    `neurons` are what its answers would have cost, as the worker told with them; None if it told nothing.
+    """
 
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         """Raises `BadInput` for parameters that do not fit; nothing is accepted then."""
@@ -28,10 +32,26 @@ class Session(ABC):
         self.origin = chosen.origin
         self.query = query
         self.request_id = chosen.origin.request_id
+        self.till = Till(chosen.model.spec)
+        self.neurons: float | None = None
 
     @abstractmethod
     async def run(self, socket: Socket) -> None:
         """Serve until the conversation is over. Raises `Closing` or `GatewayError` for the way it ends."""
+
+    @property
+    def heard_s(self) -> float | None:
+        """The sound that was heard in it so far; None if it does not listen."""
+        return None
+
+    def spent(self) -> Usage | None:
+        """What it has cost so far that no worker has told; None if that is nothing, or nobody knows."""
+        return None
+
+    def note(self, usage: Usage | None) -> None:
+        """Add what an answer has cost."""
+        if usage is not None and usage.neurons is not None:
+            self.neurons = (self.neurons or 0.0) + usage.neurons
 
     async def infer(self, input: TaskInput) -> Answer:
         """The model's answer; a full queue is waited out, because the session has nothing better to do."""
@@ -57,6 +77,15 @@ class ListeningSession(Session, Reporter):
     sound: Sound
     end_silence_s: float | None
     socket: Socket
+
+    @property
+    def heard_s(self) -> float:
+        """The sound that was heard in it so far."""
+        return self.sound.heard_s
+
+    def spent(self) -> Usage | None:
+        """The price of its sound, each second once, however often the model was asked about it."""
+        return self.till.listened(self.heard_s)
 
     async def opened(self) -> None:
         """The upgrade is accepted: a protocol may greet."""

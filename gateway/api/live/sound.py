@@ -36,9 +36,14 @@ class Sound:
         return (self._start_bytes + self._whole_bytes()) / self.bytes_per_s
 
     @property
+    def heard_s(self) -> float:
+        """How much of it has been heard."""
+        return self._heard_bytes / self.bytes_per_s
+
+    @property
     def new_s(self) -> float:
         """How much of it is new."""
-        return self.end_s - self._heard_bytes / self.bytes_per_s
+        return self.end_s - self.heard_s
 
     async def add(self, data: bytes) -> None:
         """Take in samples, second by second, once there is room."""

@@ -95,9 +95,10 @@ class SpeakSession(Session):
 
     async def _speak(self, text: str, socket: Socket) -> None:
         input = self.task.parse({"text": text}, self._values)
-        check_input(self.chosen, input)
+        check_input(self.model.spec, self.chosen.caller.max_cost, input)
         async with contextlib.aclosing(self.model.stream(input, self.origin, self.task)) as pieces:
             async for piece in pieces:
+                self.note(piece.usage if piece.is_last else None)
                 if piece.data:
                     await socket.send(piece.data)
 

@@ -35,5 +35,6 @@ class TurnSession(Session):
             answer = await self.infer(self.task.parse_raw(audio, self.query))
         except BadInput as error:
             return {"type": "Error", "code": error.code, "message": error.message(self.request_id)}
+        self.note(answer.usage)
         found: dict[str, Any] = orjson.loads(answer.body)
         return found

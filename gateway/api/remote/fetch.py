@@ -37,7 +37,12 @@ class Allowance:
         self._left_bytes -= size_bytes
         if self._left_bytes < 0:
             text = f"the media at a request's addresses must not have more than {self._limit_bytes} bytes together"
-            raise AddressRefused(text)
+            raise AddressRefused(text, outcome="too_large")
+
+    @property
+    def taken_bytes(self) -> int:
+        """How many have been read."""
+        return self._limit_bytes - self._left_bytes
 
 
 class Fetcher:
@@ -61,7 +66,7 @@ class Fetcher:
             if isinstance(answer, bytes):
                 return answer
             url = answer
-        raise AddressRefused(f"is redirected more than {MAX_REDIRECTS} times")
+        raise AddressRefused(f"is redirected more than {MAX_REDIRECTS} times", outcome="failed")
 
     async def _ask(self, url: httpx.URL, allowance: Allowance) -> bytes | httpx.URL:
         """The bytes there, or where they are instead."""
@@ -76,7 +81,7 @@ class Fetcher:
                 finally:
                     await response.aclose()
         except httpx.HTTPError as error:
-            raise AddressRefused(UNREACHABLE, f"{type(error).__name__}: {error}") from None
+            raise AddressRefused(UNREACHABLE, f"{type(error).__name__}: {error}", "unreachable") from None
 
     async def _addresses(self, host: Host, url: httpx.URL) -> list[IpAddress]:
         """Where `url` leads; raises `AddressRefused` if any of it is not where `host` may be."""
@@ -85,12 +90,12 @@ class Fetcher:
             found = await self._resolve(name, host.port)
             addresses = [ipaddress.ip_address(text) for text in found]
         except (OSError, ValueError) as error:
-            raise AddressRefused(UNREACHABLE, f"not resolved: {error}") from None
+            raise AddressRefused(UNREACHABLE, f"not resolved: {error}", "unreachable") from None
         for address in addresses:
             if not host.admits(address):
                 raise AddressRefused(UNREACHABLE, f"{address} is not a public address")
         if not addresses:
-            raise AddressRefused(UNREACHABLE, "the name has no address")
+            raise AddressRefused(UNREACHABLE, "the name has no address", "unreachable")
         return addresses[:MAX_TRIED]
 
 
@@ -134,14 +139,14 @@ def _redirected(url: httpx.URL, response: httpx.Response) -> httpx.URL:
     try:
         return url.join(response.headers["location"])
     except (KeyError, httpx.InvalidURL, ValueError):
-        raise AddressRefused(NOT_ALLOWED, "a redirect without an address") from None
+        raise AddressRefused(NOT_ALLOWED, "a redirect without an address", "failed") from None
 
 
 async def _body(response: httpx.Response, allowance: Allowance) -> bytes:
     if response.status_code != httpx.codes.OK:
-        raise AddressRefused(f"its server answers with status {response.status_code}")
+        raise AddressRefused(f"its server answers with status {response.status_code}", outcome="failed")
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise AddressRefused("its server sends it compressed")
+        raise AddressRefused("its server sends it compressed", outcome="failed")
     body = bytearray()
     async for part in response.aiter_raw():
         allowance.take(len(part))

@@ -11,6 +11,7 @@ import httpx
 
 from gateway.api.remote.network import IpAddress, is_private, is_public
 from gateway.config import ConfigError
+from gateway.runtime.metrics import FetchOutcome
 
 _PORTS = {"https": 443, "http": 80}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
@@ -20,11 +21,15 @@ UNREACHABLE = "cannot be fetched"
 
 
 class AddressRefused(Exception):
-    """An address whose media is not given to the caller: the text says why, `why` tells the operator more."""
+    """An address whose media is not given to the caller.
 
-    def __init__(self, text: str, why: str = "") -> None:
+    The text says why, `why` tells the operator more, and `outcome` is what it counts as.
+    """
+
+    def __init__(self, text: str, why: str = "", outcome: FetchOutcome = "refused") -> None:
         super().__init__(text)
         self.why = why or text
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)

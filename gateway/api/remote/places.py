@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_ADDRESS = re.compile(r"https?:", re.IGNORECASE)
+from gateway.tasks.validation import ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +44,5 @@ def _at(parent: Any, key: Any, rest: list[str], pointer: str) -> Iterator[Place]
     value, pointer = parent[key], f"{pointer}/{key}"
     if rest:
         yield from _below(value, rest, pointer)
-    elif isinstance(value, str) and _ADDRESS.match(value):
+    elif isinstance(value, str) and ADDRESS.match(value):
         yield Place(pointer, value, parent, key)

@@ -16,6 +16,7 @@ from gateway.api.remote.fetch import Allowance, Fetcher
 from gateway.api.remote.hosts import AddressRefused, HostList
 from gateway.api.remote.media import RemoteMedia
 from gateway.errors import Overloaded
+from gateway.runtime.metrics import Metrics
 from tests.api.remote.pictures import CAT, Pictures, answer, pictures, redirect, self_signed, tls_of
 
 MUCH = 1 << 20
@@ -196,13 +197,13 @@ async def test_what_is_no_address_is_refused(url: str, site: Pictures) -> None:
 
 
 async def test_a_server_that_stalls_is_left_in_time(site: Pictures) -> None:
-    media = RemoteMedia(fetcher(site), deadline_s=0.2)
+    media = RemoteMedia(fetcher(site), Metrics(), deadline_s=0.2)
     assert "did not arrive within 0.2 s" in await why(media.fetched(site.url("/silent"), Allowance(MUCH)))
     await asyncio.wait_for(site.left.wait(), 30)
 
 
 async def test_who_gets_no_turn_in_time_is_told_to_come_again(site: Pictures) -> None:
-    media = RemoteMedia(fetcher(site), deadline_s=0.05, turns=asyncio.Semaphore(0))
+    media = RemoteMedia(fetcher(site), Metrics(), deadline_s=0.05, turns=asyncio.Semaphore(0))
     with pytest.raises(Overloaded):
         await media.fetched(site.url("/cat.png"), Allowance(MUCH))
     assert site.connections == 0

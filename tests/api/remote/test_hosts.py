@@ -13,6 +13,7 @@ from gateway.api.remote.media import RemoteMedia
 from gateway.api.remote.network import is_private, is_public
 from gateway.config import ConfigError, Settings
 from gateway.models_file import with_file_settings
+from gateway.runtime.metrics import Metrics
 
 LIST = HostList(
     ["images.example.com", ".Example.NET", "http://10.0.0.7:8080", "https://[2606:4700::1111]", "bücher.example",
@@ -98,8 +99,8 @@ def test_hosts_come_from_the_environment_or_the_file(tmp_path: Path, monkeypatch
 
 def test_an_offline_gateway_with_hosts_does_not_start() -> None:
     with pytest.raises(ConfigError, match="GATEWAY_OFFLINE forbids"):
-        RemoteMedia.of(Settings(offline=True, media_hosts=("a.example",)))
-    assert RemoteMedia.of(Settings(offline=True)) is None
+        RemoteMedia.of(Settings(offline=True, media_hosts=("a.example",)), Metrics())
+    assert RemoteMedia.of(Settings(offline=True), Metrics()) is None
 
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "100.63.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1", "223.255.255.255",

@@ -34,6 +34,8 @@ def rows() -> list[ModelSpec]:
         row("answer", "image-text-to-text", seer),
         row("moondream", see, seer, shape="moondream"),
         row("classify", "image-classification", f"{SHOWS}:Classifier"),
+        row("draw-flux-2", "text-to-image", "fake", shape="flux-2"),
+        row("draw-stable-diffusion", "text-to-image", "fake", shape="stable-diffusion"),
     ]
 
 
@@ -194,8 +196,12 @@ async def test_words_that_look_like_addresses_are_left_alone(served: Served) -> 
     assert served.site.connections == before
 
 
-async def test_no_address_is_fetched_for_a_batch(served: Served) -> None:
-    before = served.site.connections
-    body = {"requests": [{"image": f"http://127.0.0.1:{served.site.port}/cat.png"}]}
-    refusal(await served.http.post(run_path("classify"), json=body, params={"queueRequest": "true"}), 5004)
+@pytest.mark.parametrize("shape", ["flux-2", "stable-diffusion"])
+async def test_a_form_that_holds_an_address_in_place_of_a_file_is_refused_by_the_fields_name(
+    served: Served, shape: str
+) -> None:
+    before, name = served.site.connections, {"flux-2": "input_image_0"}.get(shape, "image_b64")
+    fields = {"prompt": (None, "a"), name: (None, served.site.url("/cat.png", "127.0.0.1"))}
+    message = refusal(await served.http.post(run_path(f"draw-{shape}"), files=fields))
+    assert f"'/{name}': an address, where the file itself is expected" in message
     assert served.site.connections == before
