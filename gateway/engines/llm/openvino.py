@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,40 +25,13 @@ from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_fac
 from gateway.engines.llm.known_blocks import KnownBlocks
 from gateway.engines.llm.openable import openable
 from gateway.engines.llm.openvino_setup import GIB, plan_room, properties, scheduler
+from gateway.engines.llm.openvino_tokenizer import OpenVinoTokenizer
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
 from gateway.errors import BadInput, GatewayError, InferenceFailed, Overloaded
 
 REASONS = {GenerationFinishReason.STOP: "stop", GenerationFinishReason.LENGTH: "length"}
 logger = logging.getLogger(__name__)
-
-
-class OpenVinoTokenizer:
-    """The tokenizer that comes with the weights."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self.template: str | None = tokenizer.get_original_chat_template() or None
-        self.tool_template: str | None = None
-        self.response_template: Mapping[str, Any] | None = None
-        self.bos_token: str = tokenizer.get_bos_token()
-        self.eos_token: str = tokenizer.get_eos_token()
-        pad = tokenizer.get_pad_token_id()
-        self._pads_silently = pad >= 0 and not tokenizer.decode([pad])
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """The ids of `text`."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens).input_ids.data[0].tolist()
-        return ids
-
-    def decode(self, rows: Sequence[Sequence[int]], *, special: bool = False) -> list[str]:
-        """The text of each row; special tokens are left out unless asked for."""
-        filled = [list(row) for row in rows if row]
-        if filled and self._pads_silently and not special:
-            texts = iter(self._tokenizer.decode(filled))
-        else:
-            texts = iter([self._tokenizer.decode(row, skip_special_tokens=not special) for row in filled])
-        return [next(texts) if row else "" for row in rows]
 
 
 @dataclass(slots=True)
