@@ -15,6 +15,7 @@ from gateway.runtime.means import Household, Means
 from gateway.runtime.messages import Job
 from gateway.runtime.open_requests import OpenRequests
 from gateway.runtime.packing import packed
+from gateway.runtime.patience import Patience
 from gateway.runtime.queue import BatchQueue
 from gateway.runtime.request import Request
 from gateway.runtime.scaler import Scaler
@@ -141,13 +142,15 @@ class Model:
                     yield piece
             return
         request = await self._submit(input, origin, task, timing, stream=True, waits=waits)
+        patience = Patience(self.spec.timeout_s)
         try:
             while True:
-                piece = await request.next_piece(self.spec.timeout_s)
+                piece = await request.next_piece(patience)
                 yield piece
                 if piece.is_last:
                     return
         finally:
+            patience.close()
             self._withdraw(request)
 
     @property

@@ -105,7 +105,9 @@ def sentencepiece_like(folder: Path) -> Any:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     parts = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(parts)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", bos_token="<s>", unk_token="<unk>")
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, eos_token="</s>", bos_token="<s>", unk_token="<unk>"
+    )
     pair = openvino_tokenizers.convert_tokenizer(fast, with_detokenizer=True)
     for name, model in zip(("openvino_tokenizer", "openvino_detokenizer"), pair, strict=True):
         openvino.save_model(model, folder / f"{name}.xml")
