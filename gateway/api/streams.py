@@ -14,6 +14,7 @@ from gateway.api.envelope import as_gateway_error
 from gateway.api.exchange import Exchange, exchange_of
 from gateway.api.frames import Frames
 from gateway.errors import RequestAborted
+from gateway.runtime.patience import Patience
 from gateway.tasks import Piece
 
 T = TypeVar("T")
@@ -65,11 +66,15 @@ class PieceStream(Response):
         exchange = exchange_of(scope)
         try:
             async with contextlib.aclosing(self.pieces):
-                await unless_disconnected(self._send(exchange, send), receive)
+                await unless_disconnected(self._send_all(exchange, send), receive)
         except Exception as error:
             if not self.has_begun:
                 raise
             exchange.code = as_gateway_error(error).code
+
+    async def _send_all(self, exchange: Exchange, send: Send) -> None:
+        with contextlib.closing(Patience(self.stall_s)) as self._patience:
+            await self._send(exchange, send)
 
     async def _send(self, exchange: Exchange, send: Send) -> None:
         raise NotImplementedError
@@ -84,7 +89,7 @@ class PieceStream(Response):
         if not data:
             return
         try:
-            async with asyncio.timeout(self.stall_s):
+            with self._patience:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         except TimeoutError:
             raise RequestAborted from None

@@ -67,6 +67,8 @@ class FrameBuffer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads that `data` completed; raises `Garbage`."""
+        if not self._buffer and len(data) > _PREFIX_BYTES and frame_length(data) == len(data) - _PREFIX_BYTES:
+            return [data[_PREFIX_BYTES:]]
         self._buffer += data
         payloads: list[bytes] = []
         start = 0

@@ -13,6 +13,7 @@ from gateway.runtime.admission import Admission
 from gateway.runtime.keepers import Keepers
 from gateway.runtime.loads import Loads
 from gateway.runtime.means import Household, Means
+from gateway.runtime.patience import Patience
 from gateway.runtime.queue import BatchQueue
 from gateway.runtime.scaler import Scaler
 from gateway.runtime.timing import Timing
@@ -134,13 +135,15 @@ class Model:
                     yield piece
             return
         request = await self._admission.submit(input, origin, task, timing, stream=True, waits=waits)
+        patience = Patience(self.spec.timeout_s)
         try:
             while True:
-                piece = await request.next_piece(self.spec.timeout_s)
+                piece = await request.next_piece(patience)
                 yield piece
                 if piece.is_last:
                     return
         finally:
+            patience.close()
             self._admission.withdraw(request)
 
     @property

@@ -9,6 +9,7 @@ from collections import deque
 
 from gateway.errors import GatewayError, RequestTimeout
 from gateway.runtime.messages import Job
+from gateway.runtime.patience import Patience
 from gateway.runtime.timing import Timing
 from gateway.tasks import Answer, Extent, Piece, Usage
 
@@ -19,6 +20,8 @@ class Request:
     """Gets exactly one answer, one error, or a stream of pieces that ends; whatever comes later is dropped."""
 
     __slots__ = (
+        "_streams",
+        "_waiting",
         "accepted_at",
         "alone",
         "answer",
@@ -26,7 +29,6 @@ class Request:
         "extent",
         "id",
         "job",
-        "news",
         "pieces",
         "session",
         "size_bytes",
@@ -55,7 +57,8 @@ class Request:
         self.spent: Usage | None = None
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.pieces: deque[Piece] = deque()
-        self.news = asyncio.Event() if job.stream else None
+        self._streams = job.stream
+        self._waiting: asyncio.Future[None] | None = None
 
     @staticmethod
     def next_id() -> int:
@@ -72,7 +75,7 @@ class Request:
         if not self.answer.done():
             self.timing.end()
             self.timing.usage = answer.usage
-            if self.news is not None:
+            if self._streams:
                 extra = {"media_type": answer.media_type}
                 self.add(Piece(data=answer.body, finish_reason="stop", usage=answer.usage, extra=extra))
             self.answer.set_result(answer)
@@ -83,8 +86,7 @@ class Request:
             self.timing.end()
             self.answer.set_exception(error.fresh())
             self.answer.exception()
-            if self.news is not None:
-                self.news.set()
+            self._tell()
 
     def abandon(self) -> None:
         """The caller has left: nobody will look at the answer."""
@@ -102,19 +104,23 @@ class Request:
         last = self.pieces[-1] if self.pieces else None
         if last is None or not last.absorb(piece):
             self.pieces.append(piece)
-        if self.news is not None:
-            self.news.set()
+        self._tell()
 
-    async def next_piece(self, patience_s: float) -> Piece:
-        """The next piece; raises the request's failure, or `RequestTimeout` after `patience_s` without one."""
-        assert self.news is not None
+    def _tell(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def next_piece(self, patience: Patience) -> Piece:
+        """The next piece, for one who waits at a time; raises the request's failure, or `RequestTimeout`."""
         if not self.pieces and not self.answer.done():
-            self.news.clear()
+            self._waiting = asyncio.get_running_loop().create_future()
             try:
-                async with asyncio.timeout(patience_s):
-                    await self.news.wait()
+                with patience:
+                    await self._waiting
             except TimeoutError:
                 raise RequestTimeout from None
+            finally:
+                self._waiting = None
         if self.pieces:
             return self.pieces.popleft()
         self.answer.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,48 +17,22 @@ from openvino_genai import GenerationFinishReason, GenerationStatus
 
 from gateway.config import ModelSpec
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
+from gateway.engines.llm.compiling import Compiling
 from gateway.engines.llm.constraint import Constraint
 from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding, Prompt
-from gateway.engines.llm.ebnf import Unsupported, grammar_of
+from gateway.engines.llm.ebnf import Grammar, Unsupported, grammar_of
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.known_blocks import KnownBlocks
 from gateway.engines.llm.openable import openable
 from gateway.engines.llm.openvino_setup import GIB, plan_room, properties, scheduler
+from gateway.engines.llm.openvino_tokenizer import OpenVinoTokenizer
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights
 from gateway.errors import BadInput, GatewayError, InferenceFailed, Overloaded
 
 REASONS = {GenerationFinishReason.STOP: "stop", GenerationFinishReason.LENGTH: "length"}
 logger = logging.getLogger(__name__)
-
-
-class OpenVinoTokenizer:
-    """The tokenizer that comes with the weights."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self.template: str | None = tokenizer.get_original_chat_template() or None
-        self.tool_template: str | None = None
-        self.response_template: Mapping[str, Any] | None = None
-        self.bos_token: str = tokenizer.get_bos_token()
-        self.eos_token: str = tokenizer.get_eos_token()
-        pad = tokenizer.get_pad_token_id()
-        self._pads_silently = pad >= 0 and not tokenizer.decode([pad])
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """The ids of `text`."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens).input_ids.data[0].tolist()
-        return ids
-
-    def decode(self, rows: Sequence[Sequence[int]], *, special: bool = False) -> list[str]:
-        """The text of each row; special tokens are left out unless asked for."""
-        filled = [list(row) for row in rows if row]
-        if filled and self._pads_silently and not special:
-            texts = iter(self._tokenizer.decode(filled))
-        else:
-            texts = iter([self._tokenizer.decode(row, skip_special_tokens=not special) for row in filled])
-        return [next(texts) if row else "" for row in rows]
 
 
 @dataclass(slots=True)
@@ -68,6 +42,16 @@ class _Stream:
     handle: Any
     tokens: list[int]
     cached_tokens: int | None
+    reports: bool
+
+
+@dataclass(slots=True)
+class _Coming:
+    """A request that is not in the pipeline yet."""
+
+    prompt: Prompt
+    generation: Any
+    grammar: Grammar | None
     reports: bool
 
 
@@ -99,6 +83,8 @@ class OpenVinoModel:
         ends = {*self._pipeline.get_config().stop_token_ids, *facts.stop_tokens, tokenizer.get_eos_token_id()}
         self._ends = {end for end in ends if end >= 0}
         self._streams: dict[int, _Stream] = {}
+        self._held: dict[int, _Coming] = {}
+        self._compiling = Compiling()
         # Where prompts share no work, there is no room.
         self._blocks = KnownBlocks(room.cache_tokens if spec.prefix_cache == "shared" else 0)
         self._numbers = itertools.count()
@@ -106,20 +92,48 @@ class OpenVinoModel:
 
     def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
         """Queue one stream; raises `BadInput` for what OpenVINO cannot do, `InferenceFailed` if it refuses it."""
-        generation = self._generation(decoding)
-        ids = openvino.Tensor(np.array([prompt.tokens], dtype=np.int64))
-        cached = self._blocks.cached_tokens(prompt.tokens)
+        grammar = None if decoding.constraint is None else _grammar(decoding.constraint)
+        coming = _Coming(prompt, self._generation(decoding, grammar), grammar, reports=decoding.logprobs is not None)
+        if self._may_enter(coming, first=not self._held):
+            self._enter(id, coming)
+        else:
+            self._held[id] = coming
+
+    def _may_enter(self, coming: _Coming, *, first: bool) -> bool:
+        """Whether its grammar costs nothing, or nobody is there to be held up, or it is the next and has room."""
+        grammar = coming.grammar
+        if grammar is None or not self._streams or self._compiling.knows(grammar):
+            return True
+        return first and self._compiling.has_room(grammar)
+
+    def _enter(self, id: int, coming: _Coming) -> None:
+        tokens = coming.prompt.tokens
+        cached = self._blocks.cached_tokens(tokens)
+        ids = openvino.Tensor(np.array([tokens], dtype=np.int64))
         try:
-            handle = self._pipeline.add_request(next(self._numbers), ids, generation)
+            handle = self._pipeline.add_request(next(self._numbers), ids, coming.generation)
         except RuntimeError as error:
             logger.error("the pipeline refused a request", exc_info=error)
             raise InferenceFailed from error
-        self._streams[id] = _Stream(handle, list(prompt.tokens), cached, reports=decoding.logprobs is not None)
+        if coming.grammar is not None:
+            self._compiling.begin(coming.grammar)
+        self._streams[id] = _Stream(handle, list(tokens), cached, reports=coming.reports)
+
+    def _enter_held(self) -> Iterator[tuple[int, GatewayError]]:
+        """Let in those that may come now; those that the pipeline refuses."""
+        for id, coming in list(self._held.items()):
+            if self._may_enter(coming, first=id == next(iter(self._held))):
+                del self._held[id]
+                try:
+                    self._enter(id, coming)
+                except GatewayError as error:
+                    yield id, error
 
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """One pass of the pipeline over all streams."""
+        advances: list[tuple[int, Advance | GatewayError]] = list(self._enter_held())
         self._pipeline.step()
-        advances: list[tuple[int, Advance | GatewayError]] = []
+        self._compiling.passed()
         for id, stream in list(self._streams.items()):
             advance = _read(stream.handle, reports=stream.reports)
             if advance is None:
@@ -144,13 +158,14 @@ class OpenVinoModel:
 
     def drop(self, id: int) -> None:
         """Cancel a stream; the next pass frees its blocks, and the last one to leave is given that pass."""
+        self._held.pop(id, None)
         known = self._streams.pop(id, None)
         if known is not None:
             known.handle.cancel()
             if not self._streams:
                 self._pipeline.step()
 
-    def _generation(self, decoding: Decoding) -> Any:
+    def _generation(self, decoding: Decoding, grammar: Grammar | None) -> Any:
         """The library's settings for one stream; raises `BadInput`."""
         if decoding.logit_bias:
             raise BadInput("'/logit_bias' is not supported by the engine of this model")
@@ -164,8 +179,8 @@ class OpenVinoModel:
             chosen |= {"rng_seed": _folded(sampling.seed)}
             if sampling.top_k:
                 chosen["top_k"] = sampling.top_k
-        if decoding.constraint is not None:
-            chosen["structured_output_config"] = _structure(decoding.constraint)
+        if grammar is not None:
+            chosen["structured_output_config"] = openvino_genai.StructuredOutputConfig(grammar=grammar.text)
         return openvino_genai.GenerationConfig(
             max_new_tokens=sampling.max_tokens,
             # What a constraint allows ends; behind its end nothing constrains.
@@ -184,13 +199,12 @@ def _folded(seed: int) -> int:
     return (seed ^ (seed >> 32) * 0x9E3779B1) & 0xFFFFFFFF
 
 
-def _structure(constraint: Constraint) -> Any:
+def _grammar(constraint: Constraint) -> Grammar:
     """The constraint as a grammar; raises `BadInput` naming what it has that cannot be promised."""
     try:
-        grammar = grammar_of(constraint)
+        return grammar_of(constraint)
     except Unsupported as reason:
         raise BadInput(f"'{reason.field}' cannot be followed by the engine of this model: {reason}") from None
-    return openvino_genai.StructuredOutputConfig(grammar=grammar)
 
 
 def _read(handle: Any, *, reports: bool) -> Advance | GatewayError | None:

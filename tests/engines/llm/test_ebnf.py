@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from gateway.engines.llm import Engine, openvino
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
 from gateway.engines.llm.decoding import Decoding, Prompt
-from gateway.engines.llm.ebnf import Unsupported, grammar_of
+from gateway.engines.llm.ebnf import Grammar, Unsupported, grammar_of
 from gateway.engines.llm.ebnf.formats import PATTERNS
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, GatewayError
@@ -196,7 +196,7 @@ def test_any_bounded_schema_is_kept_to(engine: Engine, schema: dict[str, Any]) -
 )
 def test_what_cannot_be_promised_is_refused_by_name(schema: dict[str, Any], reason: str | None) -> None:
     if reason is None:
-        assert grammar_of(Json(schema)).startswith("root ::=")
+        assert grammar_of(Json(schema)).text.startswith("root ::=")
         return
     with pytest.raises(Unsupported) as refusal:
         grammar_of(Json(schema))
@@ -263,7 +263,7 @@ def test_a_grammar_that_breaks_a_pass_leaves_the_engine_usable(engine: Engine, m
     schema = {"type": "array", "items": {"type": "boolean"}, "minItems": 20, "maxItems": 20}
     before = answers(engine, schema, temperature=0)
     with monkeypatch.context() as patch:
-        patch.setattr(openvino, "grammar_of", lambda constraint: "this is no grammar")
+        patch.setattr(openvino, "grammar_of", lambda constraint: Grammar("this is no grammar"))
         for stream in (1, 2):
             model(engine).add(stream, Prompt([5, 6]), Decoding(Sampling(9), Json(schema)))
     with pytest.raises(RuntimeError):

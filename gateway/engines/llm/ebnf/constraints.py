@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
 from gateway.engines.llm.ebnf.choices import one_of, spelt
 from gateway.engines.llm.ebnf.rules import EMPTY, Rules, Unsupported, literal
 from gateway.engines.llm.ebnf.schema import SchemaGrammar
 
 
-def grammar_of(constraint: Constraint) -> str:
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """A grammar in xgrammar's notation, and how many of its states make it costly to compile."""
+
+    text: str
+    wide_states: int = 0
+
+
+def grammar_of(constraint: Constraint) -> Grammar:
     """The grammar of the texts that fit; raises `Unsupported` for a schema that cannot be promised."""
     rules = Rules()
-    return rules.text(_expression(constraint, rules))
+    text = rules.text(_expression(constraint, rules))
+    return Grammar(text, rules.wide_states)
 
 
 def _expression(constraint: Constraint, rules: Rules) -> str:

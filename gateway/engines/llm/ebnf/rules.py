@@ -25,12 +25,15 @@ class Unsupported(Exception):
 
 
 class Rules:
-    """The rules of one grammar; equal ones are written once. Expressions are names of rules, literals or classes."""
+    """The rules of one grammar; equal ones are written once. Expressions are names of rules, literals or classes.
+
+    `wide_states` is how much of the budget is spent.
+    """
 
     def __init__(self) -> None:
         self._bodies: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._wide = 0
+        self.wide_states = 0
 
     def name(self) -> str:
         """The name of a rule whose body comes later, by `define`."""
@@ -58,8 +61,8 @@ class Rules:
 
     def spend(self, wide_states: int, where: str) -> None:
         """Take from the budget; raises `Unsupported` when it is spent."""
-        self._wide += wide_states
-        if self._wide > MAX_WIDE_STATES:
+        self.wide_states += wide_states
+        if self.wide_states > MAX_WIDE_STATES:
             raise Unsupported(where, f"lengths, counts and patterns add up to more than {MAX_WIDE_STATES}: the last is")
 
     def times(self, item: str, least: int, most: int | None, separator: str = EMPTY) -> str:
