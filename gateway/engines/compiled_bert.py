@@ -37,24 +37,22 @@ class CompiledBert:
 
     def __call__(self, rows: Sequence[TokenIds], types: Sequence[Sequence[int]] | None = None) -> torch.Tensor:
         """As `HiddenStates` says."""
-        count = sum(map(len, rows))
-        rows = [*rows, *filling(count)]
         lengths = np.array([len(row) for row in rows])
-        is_token = np.arange(lengths.max()) < lengths[:, None]
-        starts = np.cumsum(lengths) - lengths
-        ids = _end_to_end(rows)
-        inputs = {
-            "ids": ids,
-            "positions": (np.arange(len(ids)) - np.repeat(starts - self._first, lengths)).astype(np.int32),
-            "back": np.flatnonzero(is_token).astype(np.int32),
-            "where": np.where(is_token, starts[:, None] + np.arange(lengths.max()), 0).astype(np.int32),
-            "mask": np.where(is_token, 0, -np.inf).astype(np.float32)[:, None, None],
+        count, longest = int(lengths.sum()), np.arange(lengths.max())
+        starts = (np.cumsum(lengths) - lengths)[:, None]
+        is_token = longest < lengths[:, None]
+        per_token = {
+            "ids": _end_to_end(rows),
+            "positions": np.broadcast_to(longest + self._first, is_token.shape)[is_token],
+            "back": np.flatnonzero(is_token),
         }
         if self._has_types:
-            inputs["types"] = np.zeros_like(ids)
-            if types is not None:
-                inputs["types"][:count] = _end_to_end(types)
-        states = self._request.infer(inputs, share_inputs=True, share_outputs=False)[0]
+            per_token["types"] = np.zeros(count) if types is None else _end_to_end(types)
+        # Tokens of no text: dense layers see them, attention and the result do not.
+        inputs = {name: np.pad(values, (0, filling(count))).astype(np.int32) for name, values in per_token.items()}
+        inputs["where"] = np.where(is_token, starts + longest, 0).astype(np.int32)
+        mask = np.where(is_token, 0, -np.inf).astype(np.float32)[:, None, None]
+        states = self._request.infer({**inputs, "mask": mask}, share_inputs=True, share_outputs=False)[0]
         return torch.from_numpy(states[:count])
 
 
