@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -41,6 +42,8 @@ def settle() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in WAITING.items()})
     for module in FORBIDDEN:
         sys.modules[module] = None  # type: ignore[assignment]
+    # At its import it advises to install what fetches code from a hub.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def settle_in(folder: Path) -> None:
