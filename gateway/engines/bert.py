@@ -68,6 +68,12 @@ def forget(model: PreTrainedModel) -> None:
             setattr(model, name, None)
 
 
+def own(model: PreTrainedModel) -> None:
+    """Copy what is left of a model's weights, so that the memory of their file can go."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+
+
 def first_position(config: Any) -> int:
     """The position of a text's first token; the RoBERTa family counts from behind the padding token's id."""
     return config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0

@@ -31,7 +31,7 @@ class CompiledBert:
             # Each worker would take the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = openvino.Core().compile_model(bert_graph(bert), "CPU", settings).create_infer_request()
+        self._request = openvino.Core().compile_model(bert_graph(bert, dtype), "CPU", settings).create_infer_request()
         self._first = bert.first_position
         self._has_types = bert.types is not None
 

@@ -61,7 +61,7 @@ class Padded:
 def loading(files: Path, precision: Precision) -> Precision:
     """How to load the model in `files` for `hidden_states`: in float32 if OpenVINO computes, whatever in.
 
-    It keeps its own copy of what it multiplies by; the rest then stays in the file's memory, which workers share.
+    It has copies of its own; until they are made, the usual file of float32 need not be read into memory at once.
     """
     config = files / "config.json"
     kind = json.loads(config.read_bytes()).get("model_type") if config.is_file() else None

@@ -16,6 +16,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
+from gateway.engines import bert
 from gateway.engines.hidden_states import Types, hidden_states, padded
 from gateway.engines.passes import TokenIds, pass_tokens, passes
 from gateway.engines.precision import Precision
@@ -39,6 +40,8 @@ class SequenceScores:
         states = None if self._head is None else hidden_states(model.base_model, precision)
         self.pads = states is None or states.pads
         self._states = None if self.pads else states
+        if self._states is not None:
+            bert.own(model)
         self._budget = pass_tokens(model.device, pads=self.pads)
 
     @torch.inference_mode()
