@@ -7,10 +7,15 @@ import json
 import multiprocessing
 import os
 import socket
+import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 import structlog
 
@@ -24,6 +29,7 @@ PREFORK = "gateway.engines.prefork"
 PROBE_S = 120.0
 # One of these is there wherever CUDA works; without them no process is started to ask.
 GPU_SIGNS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+_MAIN = threading.Lock()
 log = structlog.get_logger("gateway.worker")
 
 
@@ -67,12 +73,10 @@ class Nursery:
             log.warning("workers have no folder for temporary files", reason=error.strerror)
             return None
 
-    def process(
-        self, pipe: socket.socket, name: str, scratch: Path | None = None
-    ) -> multiprocessing.process.BaseProcess:
-        """A process, not yet started, that will serve `pipe`, with that folder for temporary files."""
+    def process(self, pipe: socket.socket, name: str, scratch: Path | None = None) -> BaseProcess:
+        """A process, to be started by `begin`, that will serve `pipe`, with that folder for temporary files."""
         birth = child.Birth(name, time.monotonic(), self.log_format, self.log_level, self._sandbox, scratch)
-        process: multiprocessing.process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
+        process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=child.main, args=(pipe, birth), name=f"gateway:{name}", daemon=True
         )
         return process
@@ -92,7 +96,7 @@ class Nursery:
         with ours, theirs:
             ours.settimeout(PROBE_S)
             process = self._context.Process(target=child.tell_gpus, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
-            process.start()
+            begin(process)
             theirs.close()
             try:
                 with ours.makefile("rb") as told:
@@ -100,6 +104,27 @@ class Nursery:
             finally:
                 process.kill()
                 process.join()
+
+
+def begin(process: BaseProcess) -> None:
+    """Start a process of this program's own modules alone.
+
+    multiprocessing would first import what the program was started as, for what might be pickled from it: the whole
+    front, which takes each worker a third of a second.
+    """
+    with _no_main():
+        process.start()
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    with _MAIN:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _modules(engine: str) -> list[str]:

@@ -18,7 +18,7 @@ from gateway.config import ModelSpec
 from gateway.errors import ModelUnavailable
 from gateway.runtime import framing, messages
 from gateway.runtime.messages import FromWorker, Load, Loaded, LoadFailed, Ping, Pong, Stop
-from gateway.runtime.nursery import Nursery
+from gateway.runtime.nursery import Nursery, begin
 from gateway.runtime.scratch import Scratch
 
 # Frames larger than this are packed in a thread.
@@ -114,7 +114,7 @@ class Worker(asyncio.Protocol):
                 self._scratch = await asyncio.to_thread(nursery.scratch)
                 folder = self._scratch.path if self._scratch is not None else None
                 self._process = nursery.process(theirs, self.spec.name, folder)
-                await asyncio.to_thread(self._process.start)
+                await asyncio.to_thread(begin, self._process)
                 await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
             except BaseException:
                 ours.close()
