@@ -41,7 +41,7 @@ async def test_a_few_seconds_swap_models_and_lose_nothing(tmp_path: Path) -> Non
     However slow the machine is, these first requests are made, and waited for.
     """
     shown: list[int] = []
-    plan = Plan(minutes=0.05, connections=6, memory_gib=0.3, seed=1)
+    plan = Plan(minutes=0.05, connections=6, memory_gib=0.4, seed=1)
     course = await soak(plan, ROWS, tmp_path / "run", lambda course: shown.append(course.book.settled))
     assert course.faults() == []
     assert course.counts.unloads["evicted"] > 0

@@ -13,7 +13,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import Encoder, tokenize, usable_window
 from gateway.engines.head import Head, load_head
-from gateway.engines.hidden_states import loading
 from gateway.engines.options import read_options
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
@@ -49,7 +48,7 @@ class FineTuned:
 
     def __init__(self, files: Path, precision: Precision, window: int | None) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(files, local_files_only=True, trust_remote_code=False)
-        model = load_pretrained(AutoModelForSequenceClassification, files, loading(files, precision))
+        model = load_pretrained(AutoModelForSequenceClassification, files, precision)
         config = model.config
         self._window = usable_window(config, self._tokenizer, window)
         self._scores = SequenceScores(model, precision)

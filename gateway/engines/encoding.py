@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gateway.config import ConfigError
 from gateway.engines.bert import first_position
-from gateway.engines.hidden_states import hidden_states, loading
+from gateway.engines.hidden_states import hidden_states
 from gateway.engines.passes import TokenIds, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_sentence_model
@@ -50,7 +50,7 @@ class Encoder:
     """
 
     def __init__(self, files: Path, precision: Precision, window: int | None = None, normalize: bool | None = None):
-        model: SentenceTransformer = load_sentence_model(SentenceTransformer, files, loading(files, precision))
+        model: SentenceTransformer = load_sentence_model(SentenceTransformer, files, precision)
         encoder, self.pooling, self._after = _parts(model, normalize)
         encoder.config.use_cache = False
         self._tokenizer = model.tokenizer

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -56,16 +53,6 @@ class Padded:
         inputs = padded(self._model, rows, types)
         states: torch.Tensor = self._model(**inputs).last_hidden_state
         return states[inputs["attention_mask"].bool()].float()
-
-
-def loading(files: Path, precision: Precision) -> Precision:
-    """How to load the model in `files` for `hidden_states`: in float32 if OpenVINO computes, whatever in.
-
-    It has copies of its own; until they are made, the usual file of float32 need not be read into memory at once.
-    """
-    config = files / "config.json"
-    kind = json.loads(config.read_bytes()).get("model_type") if config.is_file() else None
-    return replace(precision, dtype="float32") if kind in bert.MODEL_TYPES and _compiles(precision) else precision
 
 
 def hidden_states(model: PreTrainedModel, precision: Precision) -> HiddenStates:

@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 
 from gateway.config import ConfigError, Frozen, ModelSpec
 from gateway.engines.encoding import usable_window
-from gateway.engines.hidden_states import Types, loading
+from gateway.engines.hidden_states import Types
 from gateway.engines.options import read_options
 from gateway.engines.passes import TokenIds
 from gateway.engines.pretrained import load_sentence_model
@@ -28,7 +28,7 @@ class Engine(TorchEngine):
     def __init__(self, spec: ModelSpec, task: Task, files: Path) -> None:
         super().__init__(spec, task, files)
         read_options(Frozen, spec)
-        model: CrossEncoder = load_sentence_model(CrossEncoder, files, loading(files, self.precision))
+        model: CrossEncoder = load_sentence_model(CrossEncoder, files, self.precision)
         scorer = _scorer(model)
         self._tokenizer = model.tokenizer
         self._window = usable_window(scorer.config, self._tokenizer, spec.context_window)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from gateway.engines import bert
 from gateway.engines.compiled_bert import CompiledBert
-from gateway.engines.hidden_states import Padded, hidden_states, loading
+from gateway.engines.hidden_states import Padded, hidden_states
 from gateway.engines.precision import Precision
-from tests import tiny
 
 FLOAT32, BFLOAT16 = Precision("cpu", "float32"), Precision("cpu", "bfloat16")
 NAMES = {"distilbert": {"dim": 32, "n_heads": 4, "n_layers": 2, "hidden_dim": 48}}
@@ -114,10 +112,3 @@ def test_a_compiled_encoder_gives_its_layers_up() -> None:
     before = sum(parameter.numel() for parameter in encoder.parameters())
     hidden_states(encoder, FLOAT32)
     assert sum(parameter.numel() for parameter in encoder.parameters()) < before / 10
-
-
-@pytest.mark.parametrize(("kind", "loaded"), [("bert", "float32"), ("electra", "bfloat16")])
-def test_weights_are_loaded_in_bfloat16_only_where_torch_multiplies(kind: str, loaded: str, tmp_path: Path) -> None:
-    files = tiny.sentence_encoder(tmp_path / kind, kind)
-    assert loading(files, BFLOAT16).dtype == loaded
-    assert loading(tmp_path, BFLOAT16).dtype == "bfloat16"
