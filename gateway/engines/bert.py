@@ -16,7 +16,6 @@ from transformers import (
     XLMRobertaModel,
 )
 
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
 
