@@ -52,12 +52,24 @@ class Bert:
 
 def read(model: PreTrainedModel) -> Bert | None:
     """The parts of a bare encoder, or None if it is of another family or computes something else with them."""
-    reader = _READERS.get(type(model))
     config: Any = model.config
-    if reader is None or getattr(config, "is_decoder", False):
+    if type(model) not in _LAYERS or getattr(config, "is_decoder", False):
         return None
-    parts = reader(model)
-    return parts if parts.activation in ACTIVATIONS else None
+    activation = config.activation if isinstance(model, DistilBertModel) else config.hidden_act
+    if activation not in ACTIVATIONS:
+        return None
+    embeddings: Any = model.embeddings
+    place, layer = _LAYERS[type(model)]
+    return Bert(
+        embeddings.word_embeddings,
+        embeddings.position_embeddings,
+        getattr(embeddings, "token_type_embeddings", None),
+        embeddings.LayerNorm,
+        [layer(each) for each in getattr(model, place).layer],
+        config.num_attention_heads,
+        activation,
+        first_position(config),
+    )
 
 
 def forget(model: PreTrainedModel) -> None:
@@ -78,20 +90,6 @@ def first_position(config: Any) -> int:
     return config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
 
 
-def _bert(model: Any) -> Bert:
-    embeddings, config = model.embeddings, model.config
-    return Bert(
-        embeddings.word_embeddings,
-        embeddings.position_embeddings,
-        embeddings.token_type_embeddings,
-        embeddings.LayerNorm,
-        [_bert_layer(layer) for layer in model.encoder.layer],
-        config.num_attention_heads,
-        config.hidden_act,
-        first_position(config),
-    )
-
-
 def _bert_layer(layer: Any) -> Layer:
     attention, output = layer.attention, layer.output
     return Layer(
@@ -103,20 +101,6 @@ def _bert_layer(layer: Any) -> Layer:
         layer.intermediate.dense,
         output.dense,
         output.LayerNorm,
-    )
-
-
-def _distilbert(model: Any) -> Bert:
-    embeddings, config = model.embeddings, model.config
-    return Bert(
-        embeddings.word_embeddings,
-        embeddings.position_embeddings,
-        None,
-        embeddings.LayerNorm,
-        [_distilbert_layer(layer) for layer in model.transformer.layer],
-        config.n_heads,
-        config.activation,
-        first_position(config),
     )
 
 
@@ -134,10 +118,11 @@ def _distilbert_layer(layer: Any) -> Layer:
     )
 
 
-_READERS: Mapping[type[PreTrainedModel], Callable[[Any], Bert]] = {
-    BertModel: _bert,
-    RobertaModel: _bert,
-    XLMRobertaModel: _bert,
-    CamembertModel: _bert,
-    DistilBertModel: _distilbert,
+# Where the layers of each kind are, and how one is read.
+_LAYERS: Mapping[type[PreTrainedModel], tuple[str, Callable[[Any], Layer]]] = {
+    BertModel: ("encoder", _bert_layer),
+    RobertaModel: ("encoder", _bert_layer),
+    XLMRobertaModel: ("encoder", _bert_layer),
+    CamembertModel: ("encoder", _bert_layer),
+    DistilBertModel: ("transformer", _distilbert_layer),
 }

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from gateway.engines import bert
-from gateway.engines.hidden_states import Types, hidden_states, padded
+from gateway.engines.hidden_states import Types, compiled, padded
 from gateway.engines.passes import TokenIds, pass_tokens, passes
 from gateway.engines.precision import Precision
 
@@ -37,9 +37,8 @@ class SequenceScores:
     def __init__(self, model: Any, precision: Precision) -> None:
         self._model = model
         self._head = _HEADS.get(type(model))
-        states = None if self._head is None else hidden_states(model.base_model, precision)
-        self.pads = states is None or states.pads
-        self._states = None if self.pads else states
+        self._states = None if self._head is None else compiled(model.base_model, precision)
+        self.pads = self._states is None
         if self._states is not None:
             bert.own(model)
         self._budget = pass_tokens(model.device, pads=self.pads)

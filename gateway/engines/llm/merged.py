@@ -15,10 +15,9 @@ from gateway.engines.llm.options import Options
 from gateway.engines.llm.prefix_cache import PrefixCache
 from gateway.engines.llm.prompt_reading import PromptReading
 from gateway.engines.llm.rows import Rows
-from gateway.engines.llm.stepping import Pass, TokenStream
+from gateway.engines.llm.stepping import PROMPT_TOKENS_PER_STEP, Pass, TokenStream
 from gateway.errors import InferenceFailed
 
-PROMPT_TOKENS_PER_STEP = 512
 logger = logging.getLogger(__name__)
 
 

@@ -15,7 +15,7 @@ import openvino
 import openvino_genai
 from openvino_genai import GenerationFinishReason, GenerationStatus
 
-from gateway.config import ModelSpec
+from gateway.config import GIB, ModelSpec
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.compiling import Compiling
 from gateway.engines.llm.constraint import Constraint
@@ -25,7 +25,7 @@ from gateway.engines.llm.ebnf import Grammar, Unsupported, grammar_of
 from gateway.engines.llm.facts import Facts, config_facts, gguf_facts, saved_facts
 from gateway.engines.llm.known_blocks import KnownBlocks
 from gateway.engines.llm.openable import openable
-from gateway.engines.llm.openvino_setup import GIB, plan_room, properties, scheduler
+from gateway.engines.llm.openvino_setup import plan_room, properties, scheduler
 from gateway.engines.llm.openvino_tokenizer import OpenVinoTokenizer
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.weights import Weights

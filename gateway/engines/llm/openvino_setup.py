@@ -9,12 +9,11 @@ from typing import Any
 
 import openvino_genai
 
-from gateway.config import ConfigError, ModelSpec
+from gateway.config import GIB, ConfigError, ModelSpec
 from gateway.engines.llm.facts import Facts
 from gateway.engines.llm.options import Options
 
 logger = logging.getLogger(__name__)
-GIB = 1 << 30
 # OpenVINO's CPU plugin stores keys and values as bytes with a scale and a zero point of 4 bytes for each head.
 SCALES_BYTES = 8
 # float32 is at least as fast as the other hints for 4- and 8-bit weights, whose products are taken in integers

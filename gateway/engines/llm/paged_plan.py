@@ -13,11 +13,10 @@ from transformers.generation.continuous_batching.initialization import resolve_c
 from transformers.generation.continuous_batching.utils import find_head_dim, find_num_key_value_heads
 from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
-from gateway.config import ConfigError, ModelSpec
+from gateway.config import GIB, ConfigError, ModelSpec
 from gateway.engines.llm.options import Options
+from gateway.engines.llm.stepping import PROMPT_TOKENS_PER_STEP
 
-GIB = 1 << 30
-PROMPT_TOKENS_PER_STEP = 512
 # Flash attention reads whole pages, of 256 tokens at the least. Without it tokens are gathered: small pages waste less.
 FLASH_PAGE_TOKENS, PAGE_TOKENS = 256, 16
 

@@ -12,6 +12,9 @@ from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.token_choice import TokenChoice
 from gateway.errors import GatewayError
 
+# Of waiting prompts in one step, so that a long one delays nobody for long.
+PROMPT_TOKENS_PER_STEP = 512
+
 
 @dataclass(slots=True)
 class TokenStream:

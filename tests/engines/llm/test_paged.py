@@ -15,7 +15,8 @@ from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.merged import MergedStepper
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.paged import PagedStepper
-from gateway.engines.llm.paged_plan import PAGE_TOKENS, PROMPT_TOKENS_PER_STEP, plan_pages
+from gateway.engines.llm.paged_plan import PAGE_TOKENS, plan_pages
+from gateway.engines.llm.stepping import PROMPT_TOKENS_PER_STEP
 from gateway.engines.llm.transformers import TransformersModel
 from gateway.errors import ContextExceeded
 from tests import tiny, tiny_seers
