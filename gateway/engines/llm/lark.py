@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import assert_never
 
+from gateway.engines.llm.closing import closed
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
 
-# Whitespace that a model may repeat for ever would fill the answer's budget with nothing. What a schema says under
-# this name itself is a caller's, who must not loosen how it is read.
-OPTIONS = {"x-guidance": {"whitespace_pattern": r"[ \n\r\t]{0,20}", "lenient": False, "coerce_one_of": False}}
+# At most one space between the parts: white space that a model may repeat fills the answer with nothing. What a schema
+# says under this name itself is a caller's, who must not loosen how it is read.
+OPTIONS = {"x-guidance": {"whitespace_pattern": r"[ ]?", "lenient": False, "coerce_one_of": False}}
 
 
 def grammar_of(constraint: Constraint) -> str:
@@ -21,8 +22,8 @@ def grammar_of(constraint: Constraint) -> str:
 
 
 def schema_text(schema: Json) -> str:
-    """JSON of the schema, to be read as strictly as a stranger's has to be."""
-    return json.dumps({**schema.schema, **OPTIONS})
+    """JSON of the schema, its objects closed, to be read as strictly as a stranger's has to be."""
+    return json.dumps({**closed(schema.schema), **OPTIONS})
 
 
 def schemas(constraint: Constraint) -> Iterator[Json]:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config import ConfigError
 from gateway.engines.llm import Engine
-from gateway.engines.llm.decoding import Decoding, Prompt
+from gateway.engines.llm.decoding import Decoding
 from gateway.engines.llm.openvino import _uncut
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, ContextExceeded
@@ -25,12 +25,13 @@ PROMPTS = [QUESTION, "What is 2 + 2?", "Name three colours.", "Say hello."]
 
 @pytest.fixture(scope="module")
 def engine(smollm_file: Path) -> Engine:
-    return load(smollm_file, max_streams=16, options={"backend": "openvino"})
+    return load(smollm_file, max_streams=16, options={"backend": "openvino"}, prefix_cache="off")
 
 
 @pytest.fixture(scope="module")
 def invariant(smollm_file: Path) -> Engine:
-    return load(smollm_file, max_streams=16, options={"backend": "openvino", "batch_invariant": True})
+    options = {"backend": "openvino", "batch_invariant": True}
+    return load(smollm_file, max_streams=16, options=options, prefix_cache="off")
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +79,12 @@ def test_greedy_equals_the_library(engine: Engine, library: Any, question: str) 
     assert (told.text, told.finish_reason) == (expected.text, expected.finish_reason)
 
 
-def test_sampling_equals_the_library_with_the_same_seed(engine: Engine, library: Any) -> None:
-    told = ask(engine, prompt=QUESTION, temperature=1.2, top_p=0.9, top_k=20, seed=5, max_tokens=24)
-    chosen = {"do_sample": True, "temperature": 1.2, "top_p": 0.9, "top_k": 20, "rng_seed": 5}
-    assert told.text == directly(library, QUESTION, max_new_tokens=24, **chosen).text
+def test_only_the_likeliest_is_left_of_one(engine: Engine) -> None:
+    settings: dict[str, Any] = {"prompt": QUESTION, "max_tokens": 24}
+    greedy = ask(engine, temperature=0, **settings)
+    assert ask(engine, temperature=3, top_k=1, seed=5, **settings) == greedy
+    assert ask(engine, temperature=3, top_p=0.001, seed=6, **settings) == greedy
+    assert ask(engine, temperature=3, seed=7, **settings) != greedy
 
 
 def test_usage_is_the_tokenizers(engine: Engine, library: Any) -> None:
@@ -120,8 +123,8 @@ def test_a_dropped_stream_ends_and_its_slot_is_free(engine: Engine) -> None:
     conversation.step()
     for number in leavers:
         engine.drop(number)
-    pipeline = engine._backend._model._pipeline  # type: ignore[attr-defined]
-    assert not pipeline.has_non_finished_requests()
+    pages = engine._backend._model._stepper.schedule.pages  # type: ignore[attr-defined]
+    assert pages.left == pages.count
     stayer = conversation.admit(prompt=QUESTION, temperature=0)
     assert "Paris" in conversation.finish(stayer)[0].text
     assert not any(conversation.told[number].finished for number in leavers)
@@ -195,17 +198,25 @@ def test_reported_probabilities_are_the_models_own(engine: Engine) -> None:
     assert sampled[0].logprob == pytest.approx(reports[0].logprob, abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("decoding", "field"),
-    [
-        (Decoding(Sampling(5), logit_bias={5: 1.0}), "'/logit_bias' is not supported"),
-        (Decoding(Sampling(5), logprobs=2), "'/top_logprobs' must be 0"),
-    ],
-)
-def test_what_openvino_lacks_is_refused_by_name(engine: Engine, decoding: Decoding, field: str) -> None:
-    with pytest.raises(BadInput) as refusal:
-        engine._backend._model.add(0, Prompt([5]), decoding)  # type: ignore[attr-defined]
-    assert field in refusal.value.detail
+def test_likeliest_rivals_are_reported_as_many_as_asked_for(engine: Engine) -> None:
+    prompt = asked(engine, QUESTION)
+    _, tokens, reports = streamed(engine, prompt, Decoding(Sampling(5, temperature=0), logprobs=3))
+    for token, report in zip(tokens, reports, strict=True):
+        logprobs = [logprob for _, logprob in report.top]
+        assert report.top[0] == (token, report.logprob)
+        assert logprobs == sorted(logprobs, reverse=True)
+        assert len(logprobs) == 3
+
+
+def test_a_bias_forces_a_token_or_forbids_it(engine: Engine) -> None:
+    prompt = asked(engine, QUESTION)
+    _, (usual, *_), _ = streamed(engine, prompt, Decoding(Sampling(1, temperature=0)))
+    for bias, expected in ((100.0, True), (-100.0, False)):
+        token = usual if not expected else 500
+        _, told, _ = streamed(engine, prompt, Decoding(Sampling(4, temperature=0), logit_bias={token: bias}))
+        assert (token in told) is expected
+    with pytest.raises(BadInput, match=r"'/logit_bias/49152' is not a token of this model; they are 0 to 49151"):
+        streamed(engine, prompt, Decoding(Sampling(1), logit_bias={49152: 1.0}))
 
 
 def test_a_stream_may_go_on_beyond_its_end(engine: Engine) -> None:
