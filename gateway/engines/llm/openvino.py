@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 class OpenVinoStepper:
     """A `Stepper` of one pass a step: a token for every running stream, and a part of the waiting prompts.
 
-    With the same seed a request gives the same tokens again; beside other streams rounding may differ, and with
-    it a close choice; `batch_invariant` makes that rare.
+    A stream's logits do not depend on the streams beside it, on how its prompt was cut into passes, nor on what of it
+    was in pages already: with the same seed a request gives the same tokens again.
     """
 
     def __init__(self, spec: ModelSpec, options: Options, graph: PagedGraph, window: int) -> None:
@@ -46,7 +46,7 @@ class OpenVinoStepper:
         kept = min(count, options.prefix_cache_mib * MIB // graph.page_bytes)
         self.schedule = PageSchedule(
             Pages(count, graph.page_tokens, kept),
-            pass_tokens=pass_tokens(options, spec.max_streams),
+            pass_tokens=pass_tokens(spec.max_streams),
             most_streams=spec.max_streams,
             shares=spec.prefix_cache != "off" and kept > 0,
             accounts=spec.prefix_cache != "shared",
@@ -62,7 +62,7 @@ class OpenVinoStepper:
         parts = self.schedule.plan()
         if not parts:
             return
-        logits = self._graph.forward(parts)
+        logits = self._graph.forward([run for part in parts for run in part.runs()])
         self.schedule.passed(parts)
         if len(logits):
             yield [part.line.id for part in parts if part.ends], logits
@@ -81,7 +81,7 @@ class OpenVinoModel(SteppedModel):
         with _folder(options, weights) as folder:
             facts = config_facts(folder) if weights.kind == "openvino" else saved_facts(folder)
             library = openvino_genai.Tokenizer(folder)
-            graph = PagedGraph(folder, properties(spec, options))
+            graph = PagedGraph(folder, properties(spec))
         tokenizer = OpenVinoTokenizer(library)
         ends = {end for end in (*facts.stop_tokens, library.get_eos_token_id()) if end >= 0}
         stepper = OpenVinoStepper(spec, options, graph, _uncut(tokenizer, window_of(spec, facts.window)))

@@ -11,7 +11,10 @@ from gateway.engines.llm.options import Options
 # float32 is at least as fast as the other hints for 4- and 8-bit weights, whose products are taken in integers
 # whatever the hint: half as fast again on a CPU with AMX, equal on one with AVX512-BF16.
 HINTS = {"auto": "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-PASS_TOKENS, INVARIANT_PASS_TOKENS = 256, 4096
+# Keys are stored as bytes with a scale for each token. One for a whole page, the library's choice, is rounded anew with
+# every token that enters the page, so that numbers would depend on how a prompt was cut into passes.
+KEYS = {"KEY_CACHE_QUANT_MODE": "BY_TOKEN"}
+PASS_TOKENS, LEAST_FOR_PROMPTS = 256, 32
 
 
 def window_of(spec: ModelSpec, own: int | None) -> int:
@@ -33,19 +36,16 @@ def room_bytes(options: Options, window_bytes: int, streams: int) -> int:
     return max(GIB, min(window_bytes * streams, quarter))
 
 
-def pass_tokens(options: Options, streams: int) -> int:
+def pass_tokens(streams: int) -> int:
     """The most tokens of one pass: a token of every stream, and so much of prompts that nobody waits for long."""
-    return max(INVARIANT_PASS_TOKENS if options.batch_invariant else PASS_TOKENS, streams)
+    return max(PASS_TOKENS, streams + LEAST_FOR_PROMPTS)
 
 
-def properties(spec: ModelSpec, options: Options) -> dict[str, Any]:
+def properties(spec: ModelSpec) -> dict[str, Any]:
     """How the CPU computes; raises `ConfigError` for a number type that OpenVINO does not offer."""
     if spec.dtype not in HINTS:
         raise ConfigError(f"row {spec.name}: dtype: {spec.dtype} is not one of {', '.join(HINTS)} for this engine")
-    chosen: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINTS[spec.dtype]}
+    chosen: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINTS[spec.dtype], **KEYS}
     if spec.threads is not None:
         chosen["INFERENCE_NUM_THREADS"] = spec.threads
-    if options.batch_invariant:
-        # Activations quantized in groups, and keys stored as bytes, round differently with the shape of a batch.
-        chosen |= {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
     return chosen

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.engines.llm.guesses import Guesses
 from gateway.engines.llm.pages import Held, Pages
 from gateway.engines.llm.stepping import TokenStream
 
@@ -24,6 +25,7 @@ class Line:
     names: list[bytes]
     held: Held | None = None
     read: int = 0
+    guesses: Guesses = field(default_factory=Guesses)
 
     @property
     def left(self) -> int:
@@ -46,6 +48,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Tokens behind the first `past` of a stream, and where its keys and values are; if it `ends`, with logits."""
+
+    tokens: Sequence[int]
+    past: int
+    held: Held
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """The next `count` tokens of a stream in one pass; if it `ends`, all have been read then."""
 
@@ -54,10 +66,17 @@ class Part:
     count: int
     ends: bool
 
-    def tokens(self) -> Sequence[int]:
-        """Their ids."""
-        line = self.line
-        return line.stream.tokens[-1:] if line.runs else line.tokens()[line.read : line.read + self.count]
+    def runs(self) -> list[Run]:
+        """Its tokens, and its guess, if there is one, as if that were another stream in the same pages.
+
+        Attention rounds one token of a stream in another way than several.
+        """
+        line, stream = self.line, self.line.stream
+        tokens = stream.tokens[-1:] if line.runs else line.tokens()[line.read : line.read + self.count]
+        own = Run(tokens, line.read, self.held, self.ends)
+        if stream.guess is None:
+            return [own]
+        return [own, Run([stream.guess], line.read + 1, self.held, ends=True)]
 
 
 class PageSchedule:
@@ -67,6 +86,10 @@ class PageSchedule:
     page takes those of the newest, which is then read again later; so the oldest always goes on. If it `shares`,
     streams find each other's full pages, with `accounts` only those of one salt, and a prompt waits while another is
     read that it has most of its pages in common with.
+
+    Logits do not depend on what else is in a pass: one row of numbers is multiplied in another way than several, and
+    attention to one token of a prompt taken in another way than to several. So no pass is of one token, but a stream
+    alone gets a guess of its next one beside, which costs nothing; and no prompt is cut into less than two tokens.
     """
 
     def __init__(self, pages: Pages, *, pass_tokens: int, most_streams: int, shares: bool, accounts: bool) -> None:
@@ -83,24 +106,39 @@ class PageSchedule:
         """Forget a stream; its pages are free, or kept for others."""
         line = self._lines.pop(id, None)
         if line is not None:
+            self._settle(line)
             self._give_back(line)
 
     def plan(self) -> list[Part]:
         """The next pass, in which every stream has a place for each of its tokens."""
         lines = list(itertools.islice(self._lines.values(), self._most_streams))
+        for line in lines:
+            self._settle(line)
         parts: dict[int, Part] = {}
         room = self._place(parts, [line for line in lines if line.runs], self._pass_tokens)
         self._place(parts, [line for line in lines if not line.runs], room)
-        return list(parts.values())
+        planned = list(parts.values())
+        if len(planned) == 1 and planned[0].count == 1:
+            self._guess(planned[0])
+        return planned
 
     def passed(self, parts: Iterable[Part]) -> None:
-        """These parts have been read."""
-        page_tokens = self.pages.page_tokens
+        """These parts have been read, guesses included."""
         for part in parts:
-            line = part.line
-            before, line.read = line.read, line.read + part.count
-            if self._shares and before // page_tokens != line.read // page_tokens:
-                self.pages.note(part.held, line.tokens(), line.read)
+            part.line.read += part.count + (part.line.stream.guess is not None)
+
+    def _guess(self, part: Part) -> None:
+        line = part.line
+        if self.pages.extend(part.held, line.read + 2):
+            line.stream.guess = line.guesses.next(line.tokens())
+
+    def _settle(self, line: Line) -> None:
+        """What was read of a wrong guess is read again; pages that became full can be found from now on."""
+        line.stream.guess = None
+        if line.stream.tokens:
+            line.read = min(line.read, line.read + line.left - 1)
+        if self._shares and line.held is not None and len(line.held.names) < line.read // self.pages.page_tokens:
+            self.pages.note(line.held, line.tokens(), line.read)
 
     def _place(self, parts: dict[int, Part], lines: Sequence[Line], room: int) -> int:
         """Add parts for the lines, of `room` tokens at most; what is left of it."""
@@ -110,7 +148,9 @@ class PageSchedule:
             if line.held is None and self._awaits(line):
                 continue
             held = self._open(line)
-            count = line.left if line.left <= room else min(room, max(1, line.left - LEAST_READ))
+            count = line.left if line.left <= room else min(room, line.left - LEAST_READ)
+            if count < min(line.left, LEAST_READ):
+                continue
             if self._make_room(line, held, count, parts):
                 parts[line.id] = Part(line, held, count, ends=count == line.left)
                 room -= count
@@ -119,7 +159,6 @@ class PageSchedule:
     def _open(self, line: Line) -> Held:
         """What it holds; at first, or after it gave all back, those pages that are known already."""
         if line.held is None:
-            # A pass over a single token rounds differently: the same prompt would be answered differently again.
             known = self._names(line.stream, line.tokens()[:-LEAST_READ])
             line.held = self.pages.find(self._salt(line.stream), known)
             line.read = len(line.held.numbers) * self.pages.page_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from openvino import opset13
 from openvino._offline_transformations import paged_attention_transformation
 
-from gateway.engines.llm.page_schedule import Part
+from gateway.engines.llm.page_schedule import Run
 
 POOLS = ("key_cache.", "value_cache.")
 WANTED = "sampled_tokens_indices"
@@ -32,7 +33,7 @@ BEHIND_PRODUCT = {"Convert", "Add", "Multiply", "Divide", "Tanh"}
 
 
 class PagedGraph:
-    """Computes passes of parts of streams; what it is given are OpenVINO's inputs of `PagedAttentionExtension`.
+    """Computes passes of runs of tokens; what it is given are OpenVINO's inputs of `PagedAttentionExtension`.
 
     `page_tokens` and `page_bytes` are the plugin's own for the settings. Raises `RuntimeError` for a model whose
     attention cannot be paged, or that wants to be given more than tokens.
@@ -62,9 +63,9 @@ class PagedGraph:
             shape = [pages, *(side.get_length() for side in list(port.partial_shape)[1:])]
             self._request.set_tensor(port, openvino.Tensor(port.element_type, openvino.Shape(shape)))
 
-    def forward(self, parts: Sequence[Part]) -> torch.Tensor:
-        """The logits [parts that end, vocabulary] after each part's last token; the next call overwrites them."""
-        for name, values in _inputs(parts).items():
+    def forward(self, runs: Sequence[Run]) -> torch.Tensor:
+        """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
+        for name, values in _inputs(runs, self.page_tokens).items():
             if name in self._names:
                 self._request.set_tensor(name, openvino.Tensor(values))
         self._request.start_async()
@@ -73,22 +74,22 @@ class PagedGraph:
         return torch.from_numpy(logits.reshape(-1, self.width))
 
 
-def _inputs(parts: Sequence[Part]) -> dict[str, NDArray[Any]]:
-    """Tokens end to end, and for each part what was read before and in which pages."""
-    counts = np.array([part.count for part in parts])
-    past = np.array([part.line.read for part in parts])
+def _inputs(runs: Sequence[Run], page_tokens: int) -> dict[str, NDArray[Any]]:
+    """Tokens end to end, and for each run what was read before and in which pages."""
+    counts = np.array([len(run.tokens) for run in runs])
+    past = np.array([run.past for run in runs])
     begins = np.concatenate(([0], counts.cumsum()))
-    pages = [np.frombuffer(part.held.numbers, np.int32) for part in parts]
-    ends = np.array([part.ends for part in parts])
+    used = -(-(past + counts) // page_tokens)
+    pages = [np.frombuffer(run.held.numbers, np.int32)[:count] for run, count in zip(runs, used, strict=True)]
     return {
-        "input_ids": np.array([token for part in parts for token in part.tokens()], np.int64),
+        "input_ids": np.array(list(itertools.chain.from_iterable(run.tokens for run in runs)), np.int64),
         "position_ids": np.arange(counts.sum()) + np.repeat(past - begins[:-1], counts),
         "past_lens": past.astype(np.int32),
         "subsequence_begins": begins.astype(np.int32),
         "block_indices": np.concatenate(pages),
-        "block_indices_begins": np.concatenate(([0], np.cumsum([len(page) for page in pages]))).astype(np.int32),
+        "block_indices_begins": np.concatenate(([0], used.cumsum())).astype(np.int32),
         "max_context_len": np.array((past + counts).max(), np.int32),
-        WANTED: begins[1:][ends] - 1,
+        WANTED: begins[1:][[run.ends for run in runs]] - 1,
     }
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 
 import torch
 
-from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
+from gateway.engines.llm.backend import Advance, Tokenizer
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.grammar import Grammars
-from gateway.engines.llm.row_choice import choose
+from gateway.engines.llm.row_choice import Chosen, choose
 from gateway.engines.llm.stepping import Stepper, TokenStream
 from gateway.engines.llm.token_choice import TokenChoice
 from gateway.errors import BadInput, GatewayError
@@ -68,16 +69,38 @@ class SteppedModel:
 
     def _choose(self, ids: Sequence[int], logits: torch.Tensor) -> list[tuple[int, Advance | GatewayError]]:
         streams = [self._streams[id] for id in ids]
+        rows = list(itertools.accumulate((1 + (stream.guess is not None) for stream in streams), initial=0))
+        first = logits if len(logits) == len(streams) else logits[rows[:-1]]
+        advances = self._advance(streams, first)
+        for at, (stream, advance) in enumerate(zip(streams, advances, strict=True)):
+            if isinstance(advance, Advance) and _guessed(stream, advance):
+                advances[at] = _joined(advance, *self._advance([stream], logits[rows[at] + 1 :][:1]))
+        return list(zip(ids, advances, strict=True))
+
+    def _advance(self, streams: Sequence[TokenStream], logits: torch.Tensor) -> list[Advance | GatewayError]:
+        """The next token of each stream, by the row of logits that is behind those it has."""
         chosen = choose([stream.choice for stream in streams], logits)
         return [
-            (id, found if isinstance(found, GatewayError) else self._advance(stream, found.token, found.reports))
-            for id, stream, found in zip(ids, streams, chosen, strict=True)
+            found if isinstance(found, GatewayError) else self._taken(stream, found)
+            for stream, found in zip(streams, chosen, strict=True)
         ]
 
-    def _advance(self, stream: TokenStream, token: int, reports: list[TokenReport]) -> Advance:
+    def _taken(self, stream: TokenStream, chosen: Chosen) -> Advance:
         cached = 0 if stream.tokens else stream.cached
-        stream.tokens.append(token)
+        stream.tokens.append(chosen.token)
         # What has reached the end of its constraint has nothing but its end left to write.
-        ends = token in self._ends and (not stream.decoding.ignore_eos or stream.choice.matcher is not None)
+        ends = chosen.token in self._ends and (not stream.decoding.ignore_eos or stream.choice.matcher is not None)
         full = len(stream.tokens) >= stream.decoding.sampling.max_tokens
-        return Advance([token], "stop" if ends else "length" if full else None, cached, reports)
+        return Advance([chosen.token], "stop" if ends else "length" if full else None, cached, chosen.reports)
+
+
+def _guessed(stream: TokenStream, advance: Advance) -> bool:
+    """Whether the stream goes on with what was guessed, so that the token behind it can be chosen at once."""
+    return advance.finish_reason is None and advance.tokens[-1] == stream.guess
+
+
+def _joined(first: Advance, second: Advance | GatewayError) -> Advance | GatewayError:
+    if isinstance(second, GatewayError):
+        return second
+    tokens, reports = first.tokens + second.tokens, first.reports + second.reports
+    return Advance(tokens, second.finish_reason, first.cached_tokens, reports)

@@ -22,9 +22,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def model_of(file: Path, *, pages: int | None = None, prefix_cache: str = "off") -> OpenVinoModel:
-    """On `pages` pages, or as many as there is memory for; rounding alike whatever streams run."""
-    options = {"backend": "openvino", "batch_invariant": True}
-    engine = load(file, options=options, prefix_cache=prefix_cache, threads=1)
+    """On `pages` pages, or as many as there is memory for."""
+    engine = load(file, options={"backend": "openvino"}, prefix_cache=prefix_cache, threads=1)
     model: OpenVinoModel = engine._backend._model  # type: ignore[attr-defined]
     if pages is not None:
         schedule = pool(model)
