@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,11 +16,24 @@ MAX_FILE_SECONDS = 600.0
 _FILE_MARKS = ((0, b"RIFF"), (0, b"OggS"), (0, b"fLaC"), (0, b"ID3"), (0, b"\x1a\x45\xdf\xa3"), (4, b"ftyp"))
 
 
-def samples_of(input: TurnInput, seconds: float) -> NDArray[np.float32]:
-    """The last `seconds` of the input's sound, shape (n,), in [-1, 1]. Raises `BadInput` if there is none."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The end of a turn: samples of shape (n,) in [-1, 1], and how long the whole of it is."""
+
+    samples: NDArray[np.float32]
+    whole_s: float
+
+
+def turn_of(input: TurnInput, seconds: float) -> Turn:
+    """The last `seconds` of the input's sound. Raises `BadInput` if there is none."""
+    if input.dtype == "uint8" and _is_file(input.audio):
+        samples = decode(input.audio, RATE_HZ, MAX_FILE_SECONDS)
+        return Turn(samples[-round(seconds * RATE_HZ) :], len(samples) / RATE_HZ)
+    return Turn(_samples(input, seconds), input.raw_s)
+
+
+def _samples(input: TurnInput, seconds: float) -> NDArray[np.float32]:
     if input.dtype == "uint8":
-        if _is_file(input.audio):
-            return decode(input.audio, RATE_HZ, MAX_FILE_SECONDS)[-round(seconds * RATE_HZ) :]
         samples = np.frombuffer(input.tail(seconds), "<i2").astype(np.float32) / 32768.0
     else:
         kind = "<f4" if input.dtype == "float32" else "<f8"

@@ -38,6 +38,7 @@ ROWS = [
         [{"unit": "per audio minute", "price": 0.066}],
         shape="whisper",
     ),
+    priced("turn", "voice-activity-detection", "silero_turn", [{"unit": "per audio minute", "price": 0.066}]),
     priced("speak", "text-to-speech", "fake", CHARACTERS, shape="melotts"),
     priced("speak-raw", "text-to-speech", "fake", CHARACTERS, shape="aura"),
     priced("speak-never", "text-to-speech", NEVER, CHARACTERS, shape="aura", options={"fault": "/"}),
@@ -67,6 +68,7 @@ def chat_path(route: str) -> str:
         ("chat", {"json": {"prompt": "four words of text"}}, "12.00"),  # 4 x 1 neuron in, 4 x 2 out
         ("embed", {"json": {"text": ["two words", "three more words"]}}, "5.00"),
         ("listen", {"content": vowels(0.5)}, "100.00"),  # the engine says: one second
+        ("turn", {"content": vowels(0.5)}, "50.00"),
         ("speak", {"json": {"prompt": "twelve chars"}}, "12.00"),
         ("speak-raw", {"json": {"text": "twelve chars"}}, "12.00"),
         ("blinks", {"json": {"prompt": "a b"}}, None),

@@ -117,6 +117,15 @@ def test_every_way_to_send_samples_says_the_same(engine: Engine) -> None:
     assert others == pytest.approx([first] * 4, abs=1e-5)
 
 
+def test_what_is_measured_is_the_whole_turn_not_the_end_that_is_heard(engine: Engine, tmp_path: Path) -> None:
+    samples = noise(20.5)
+    whole = np.round(samples * 32767).astype("<i2")
+    raw, file = TASK.parse_raw(whole.tobytes()), TASK.parse_raw(media.wav(whole, RATE_HZ))
+    inputs = [turn(samples), turn(samples, "float64"), raw, file]
+    for judge in (engine, Silero(spec("silero_turn"), TASK, tmp_path)):
+        assert [TASK.measure(*pair).audio_s for pair in zip(inputs, judge.run(inputs), strict=True)] == [20.5] * 4
+
+
 def test_bad_audio_spares_its_neighbours(engine: Engine) -> None:
     infinite = TASK.parse_raw(struct.pack("<f", float("inf")) * 100, {"dtype": "float32"})
     good, bad, empty, broken = engine.run(

@@ -15,6 +15,7 @@ from gateway.tasks.media import vowels
 from gateway.tasks.neurons import Tariff, neurons_text
 from gateway.tasks.speech_recognition import Transcript, TranscriptionInfo
 from gateway.tasks.text_to_speech import SpeechOutput
+from gateway.tasks.turn_detection import TurnOutput
 
 MILLION = 1_000_000
 KIMI = {"per M input tokens": 0.95, "per M output tokens": 4.0, "per M cached input tokens": 0.16}
@@ -142,6 +143,7 @@ WINDOW = {"audio": SOUND, "window": {"known_s": 0}}
             Amounts(images=1, steps=28, picture=(512, 512), references=((128, 64),)),
         ),
         ("image-classification", None, {"image": list(png(8, 8))}, None, Amounts(images=1)),
+        ("voice-activity-detection", None, {"audio": "AAAA"}, TurnOutput.of(0.5, 9.0), Amounts(audio_s=9.0)),
     ],
 )
 def test_what_each_task_measures(task: str, shape: str | None, request_: Any, output: Any, expected: Amounts) -> None:
