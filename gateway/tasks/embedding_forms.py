@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.pieces import Usage
+from gateway.tasks.pieces import Counted
 from gateway.tasks.reranking import Contexts, Query, Ranking, best_first
 from gateway.tasks.text_embeddings import (
     Embedded,
@@ -28,7 +28,7 @@ class ContextsOutput(BaseModel):
     response: Vectors
     shape: list[int]
     pooling: Pooling
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 class BgeM3Input(EmbeddingsInput):

@@ -26,6 +26,7 @@ PRICED_BY = {
     "text-classification": [{"per M input tokens"}],
     "reranking": [{"per M input tokens"}],
     "automatic-speech-recognition": [{"per audio minute"}],
+    "voice-activity-detection": [{"per audio minute"}],
     "image-classification": [{"per image"}],
     "text-to-image": [
         {"per step"},

@@ -105,6 +105,12 @@ async def test_the_token_counts_of_an_answer_tell_them(http: httpx.AsyncClient) 
     assert (native["total_tokens"], native["neurons"]) == (6, pytest.approx(9.0))
 
 
+async def test_vectors_come_with_the_tokens_of_their_texts(http: httpx.AsyncClient) -> None:
+    answer = await http.post(run_path("embed"), json={"text": ["two words", "three more words"]})
+    usage = answer.json()["result"]["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["neurons"]) == (5, 0, pytest.approx(5.0))
+
+
 @pytest.mark.parametrize("name", ["chat", "chat-objects"])
 async def test_a_stream_tells_them_once_at_its_end(http: httpx.AsyncClient, name: str) -> None:
     messages = [{"role": "user", "content": "a b c"}]

@@ -84,7 +84,7 @@ def test_a_default_prompt_of_the_folder_counts(tmp_path: Path) -> None:
 def test_the_form_of_plamo_is_for_any_embedder(folders: dict[str, Path]) -> None:
     files, texts = folders["bge-m3"], tiny.words(3, 20)
     many, one = run(engine(files, "plamo-embedding"), {"text": texts}, {"text": texts[0]})
-    assert list(many) == ["data", "shape"]
+    assert list(many) == ["data", "shape", "usage"]
     assert_close(many["data"], library(files).encode(texts))
     assert_close(one["data"], [many["data"][0]])
     assert (many["shape"], one["shape"]) == ([3, tiny_text.WIDTH], [1, tiny_text.WIDTH])
@@ -116,7 +116,7 @@ def test_bge_m3_ranks_contexts_for_a_query(folders: dict[str, Path]) -> None:
     model, texts = library(folders["bge-m3"]), tiny.words(20, 50)
     (answer,) = run(engine(folders["bge-m3"], "bge-m3"), {"query": "a b c", "contexts": contexts(texts)})
     expected = model.similarity(model.encode_query(["a b c"]), model.encode_document(texts))[0].numpy()
-    assert list(answer) == ["response"]
+    assert list(answer) == ["response", "usage"]
     assert [item.id for item in answer["response"]] == list(np.argsort(-expected, kind="stable"))
     assert_close([item.score for item in answer["response"]], np.sort(expected)[::-1])
 
@@ -124,7 +124,7 @@ def test_bge_m3_ranks_contexts_for_a_query(folders: dict[str, Path]) -> None:
 def test_bge_m3_embeds_contexts_without_a_query(folders: dict[str, Path]) -> None:
     texts = tiny.words(5, 50)
     (answer,) = run(engine(folders["bge-m3"], "bge-m3"), {"contexts": contexts(texts)})
-    assert list(answer) == ["response", "shape", "pooling"]
+    assert list(answer) == ["response", "shape", "pooling", "usage"]
     assert (answer["shape"], answer["pooling"]) == ([5, 32], "cls")
     assert_close(answer["response"], library(folders["bge-m3"]).encode(texts))
 
