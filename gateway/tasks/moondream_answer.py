@@ -15,11 +15,11 @@ Said = Literal["answer", "caption"]
 class Metrics(BaseModel):
     """Token counts, and times since the model's process took the request, in milliseconds."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    prefill_time_ms: float = 0.0
-    decode_time_ms: float = 0.0
-    ttft_ms: float = 0.0
+    input_tokens: int
+    output_tokens: int
+    prefill_time_ms: float
+    decode_time_ms: float
+    ttft_ms: float
 
     @classmethod
     def of(cls, usage: Usage) -> Metrics:
@@ -47,8 +47,8 @@ class MoondreamOutput(BaseModel):
     What does not belong to the skill is null, as places always are; an answer that is not whole has no reason to end.
     """
 
-    finish_reason: str = ""
-    metrics: Metrics = Field(default_factory=Metrics)
+    finish_reason: str
+    metrics: Metrics
     answer: str | None = None
     caption: str | None = None
     points: None = None
@@ -73,4 +73,4 @@ class MoondreamOutput(BaseModel):
     @classmethod
     def so_far(cls, text: str, said: Said) -> MoondreamOutput:
         """The beginning of an answer."""
-        return cls(answer=text) if said == "answer" else cls(caption=text)
+        return cls.model_validate({"finish_reason": "", "metrics": Metrics.of(Usage()), said: text})

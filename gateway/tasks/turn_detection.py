@@ -47,11 +47,11 @@ class TurnInput(TaskInput):
 
 
 class TurnOutput(BaseModel):
-    """The probability that the turn is over, and whether that is more than half; `audio_s` is how long the turn is."""
+    """The probability that the turn is over, and whether that is more than half."""
 
     is_complete: bool
     probability: float
-    audio_s: float = Field(exclude=True)
+    audio_s: float = Field(exclude=True, description="how long the turn is; it is priced by that")
 
     @classmethod
     def of(cls, probability: float, audio_s: float) -> TurnOutput:
