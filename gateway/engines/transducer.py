@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from faster_whisper.vad import get_speech_timestamps, get_vad_model
-from numpy.typing import NDArray
+from faster_whisper.vad import get_vad_model
 from pydantic import Field
 from transformers import AutoModelForRNNT, AutoProcessor, LogitsProcessor, LogitsProcessorList
 
@@ -21,15 +19,15 @@ from gateway.engines.passes import passes
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.torch_engine import TorchEngine
 from gateway.engines.transducer_words import Emission, Frames, words_of
-from gateway.engines.voice import RATE_HZ, voice_in
+from gateway.engines.utterance import Channel, Utterance
+from gateway.engines.voice import RATE_HZ
 from gateway.errors import BadInput
 from gateway.tasks import Task
-from gateway.tasks.speech_listening import ListeningInput, is_news
 from gateway.tasks.speech_recognition import SpeechInput
-from gateway.tasks.transcript import Segment, Span, Transcript, TranscriptionInfo
+from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo
 
-# Speech without a pause is cut where it is quietest, and so much of it is heard in one pass, padding included.
-LONGEST_S, PASS_S = 30.0, 240.0
+# So much sound is heard in one pass, padding included.
+PASS_S = 240.0
 
 
 class Options(Frozen):
@@ -37,29 +35,6 @@ class Options(Frozen):
 
     max_seconds: float = Field(MAX_SECONDS, gt=0)
     language: str = Field("en", min_length=2)
-
-
-@dataclass(slots=True)
-class Utterance:
-    """Speech between two pauses: its samples, where they begin, and in the end what was heard in them."""
-
-    samples: NDArray[np.float32]
-    start_s: float
-    heard: list[Emission] = field(default_factory=list)
-
-    @property
-    def end_s(self) -> float:
-        """Where it ends, in seconds of the whole."""
-        return self.start_s + len(self.samples) / RATE_HZ
-
-
-@dataclass(slots=True)
-class Channel:
-    """One channel of an input, its speech, and where somebody speaks if a live session wants to know."""
-
-    seconds: float
-    utterances: list[Utterance]
-    voice: list[Span] = field(default_factory=list)
 
 
 class Confidence(LogitsProcessor):
@@ -117,7 +92,7 @@ class Engine(TorchEngine):
             audio = np.atleast_2d(decode_all(input.file(), RATE_HZ, self._options.max_seconds))
         except BadInput as error:
             return error
-        return [_channel(samples, input) for samples in audio]
+        return [Channel.of(samples, input) for samples in audio]
 
     def _recognise(self, utterances: Sequence[Utterance]) -> None:
         """Hear the utterances in one pass."""
@@ -160,18 +135,3 @@ class Engine(TorchEngine):
             duration_after_vad=sum(utterance.end_s - utterance.start_s for utterance in channel.utterances),
         )
         return Transcript(transcription_info=info, segments=segments, confidences=confidences, voice=channel.voice)
-
-
-def _channel(samples: NDArray[np.float32], input: SpeechInput) -> Channel:
-    """The speech of a channel; of a live window none, unless somebody spoke on."""
-    seconds = len(samples) / RATE_HZ
-    if not isinstance(input, ListeningInput) or input.window is None:
-        return Channel(seconds, list(utterances_in(samples)))
-    voice = voice_in(samples)
-    return Channel(seconds, list(utterances_in(samples)) if is_news(voice, input.window) else [], voice)
-
-
-def utterances_in(samples: NDArray[np.float32]) -> Iterator[Utterance]:
-    """The speech in samples of shape (n,), cut at pauses, and where there is none after `LONGEST_S`."""
-    for span in get_speech_timestamps(samples, max_speech_duration_s=LONGEST_S):
-        yield Utterance(samples[span["start"] : span["end"]], span["start"] / RATE_HZ)

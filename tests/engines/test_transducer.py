@@ -13,7 +13,8 @@ from transformers import AutoModelForRNNT, AutoProcessor
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.audio import decode
-from gateway.engines.transducer import LONGEST_S, Engine, utterances_in
+from gateway.engines.transducer import Engine
+from gateway.engines.utterance import LONGEST_S, utterances_in
 from gateway.engines.voice import RATE_HZ
 from gateway.errors import BadInput
 from gateway.tasks import TASKS
