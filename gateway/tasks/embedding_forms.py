@@ -18,7 +18,7 @@ from gateway.tasks.text_embeddings import (
     VectorsOutput,
     task,
 )
-from gateway.tasks.texts import Texts
+from gateway.tasks.texts import AnyTexts, Texts
 from gateway.tasks.validation import Boolean, Text, schema_error
 
 
@@ -69,9 +69,9 @@ class BgeM3Input(EmbeddingsInput):
 
 
 class TextsInput(EmbeddingsInput):
-    """One text or a list of them."""
+    """One text or a list of them; they may be empty."""
 
-    text: Texts
+    text: AnyTexts
 
     def passages(self) -> list[Passages]:
         """The texts."""

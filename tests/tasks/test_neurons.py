@@ -56,6 +56,7 @@ def neurons(prices: dict[str, float], amounts: Amounts) -> float | None:
         pytest.param({"per audio minute": 0.0052}, Amounts(audio_s=0.0, live_audio_s=30.0), 236.36, id="one price"),
         pytest.param({"per 1k characters": 0.015}, Amounts(characters=1000), 1363.64, id="aura-1"),
         pytest.param({"per image": 2.51e-06}, Amounts(images=1), 0.22818, id="resnet-50"),
+        pytest.param({"per inference request": 2.51e-06}, Amounts(), 0.22818, id="resnet-50, by another name"),
         pytest.param(SCHNELL, Amounts(steps=4, picture=(1024, 1024)), 57.6, id="schnell by its list"),
         pytest.param(SCHNELL, Amounts(steps=4, picture=(1025, 512)), 52.8, id="a tile that is begun counts"),
         pytest.param(FLUX_2_DEV, Amounts(steps=2, picture=(512, 512), references=((512, 512),)), 112.73, id="dev"),
