@@ -146,7 +146,7 @@ def bytes_of_numbers(value: Any) -> Any:
 
 
 def bytes_of_base64(value: Any) -> Any:
-    """Base64 text, plain or as a data URI, as bytes (RFC 4648, padding optional)."""
+    """Base64 text, plain or as a data URI, as bytes (RFC 4648, padding optional; line breaks as in RFC 2045)."""
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
@@ -154,6 +154,8 @@ def bytes_of_base64(value: Any) -> Any:
     if ADDRESS.match(value):
         raise schema_error("an address, where the file itself is expected")
     text = value.partition(",")[2] if value.startswith("data:") else value
+    if "\n" in text:  # as `base64` and `openssl` write it
+        text = "".join(text.split())
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):

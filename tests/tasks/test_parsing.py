@@ -87,8 +87,10 @@ def test_what_is_not_base64_is_5004(value: Any, kind: str) -> None:
     assert found.value.message("id") == f"AiError: Invalid data type for base64 input: {kind} (id)"
 
 
-@pytest.mark.parametrize("value", ["aGVsbG8=", "aGVsbG8", "data:audio/wav;base64,aGVsbG8="])
-def test_base64_comes_plain_unpadded_or_as_a_data_uri(value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ["aGVsbG8=", "aGVsbG8", "data:audio/wav;base64,aGVsbG8=", "aGVs\nbG8=\n", "aGVs\r\nbG8"]
+)
+def test_base64_comes_plain_unpadded_in_lines_or_as_a_data_uri(value: str) -> None:
     assert TURBO.parse({"audio": value}).audio == b"hello"
 
 
