@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from faster_whisper.vad import get_vad_model
 from pydantic import Field
-from transformers import AutoModelForRNNT, AutoProcessor, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    AutoConfig,
+    AutoModelForRNNT,
+    AutoModelForTDT,
+    AutoProcessor,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
 from gateway.config import Frozen, ModelSpec
 from gateway.engines.audio import MAX_SECONDS, decode, decode_channels
@@ -56,7 +63,7 @@ class Engine(TorchEngine):
         """Load a folder of transformers; raises `ConfigError` for a bad row, or if the weights lack a part."""
         super().__init__(spec, task, files)
         self._options = read_options(Options, spec)
-        self._model = load_pretrained(AutoModelForRNNT, files, self.precision)
+        self._model = load_pretrained(_kind(files), files, self.precision)
         self._processor: Any = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
             files, local_files_only=True, trust_remote_code=False
         )
@@ -135,3 +142,9 @@ class Engine(TorchEngine):
             duration_after_vad=sum(utterance.end_s - utterance.start_s for utterance in channel.utterances),
         )
         return Transcript(transcription_info=info, segments=segments, confidences=confidences, voice=channel.voice)
+
+
+def _kind(files: Path) -> Any:
+    """The class for a folder's model: one that also predicts how long each token lasts (TDT), or one that does not."""
+    config = AutoConfig.from_pretrained(files, local_files_only=True, trust_remote_code=False)
+    return AutoModelForTDT if hasattr(config, "durations") else AutoModelForRNNT

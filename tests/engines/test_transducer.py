@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForRNNT, AutoProcessor
+from transformers import AutoProcessor
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.audio import decode
@@ -28,8 +28,14 @@ VOWELS = {seconds: decode(vowels(seconds)) for seconds in (0.6, 1.0, 1.4)}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_transducer.write(tmp_path_factory.mktemp("transducer"))
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("transducers")
+    return {kind: tiny_transducer.write(root / kind, kind) for kind in tiny_transducer.KINDS}
+
+
+@pytest.fixture(scope="module")
+def folder(folders: dict[str, Path]) -> Path:
+    return folders["nemotron"]
 
 
 def load(folder: Path, shape: str = "nemotron-speech", **options: Any) -> Engine:
@@ -59,7 +65,8 @@ def silence(seconds: float) -> NDArray[np.float32]:
 def direct(folder: Path, samples: NDArray[np.float32]) -> tuple[str, list[dict[str, Any]]]:
     """The text, and each token with its times, that the library itself finds."""
     processor = AutoProcessor.from_pretrained(folder)
-    model = AutoModelForRNNT.from_pretrained(folder, dtype=torch.float32)
+    kind = next(kind for name, (_, kind) in tiny_transducer.KINDS.items() if name == folder.name)
+    model = kind.from_pretrained(folder, dtype=torch.float32)
     features = processor(samples, sampling_rate=RATE_HZ, return_tensors="pt")
     said = model.generate(**features, max_new_tokens=1000)
     texts, tokens = processor.decode(said.sequences, durations=said.durations, skip_special_tokens=True)
@@ -70,11 +77,12 @@ def times(transcript: Transcript) -> list[float]:
     return [moment for word in transcript.words() for moment in (word.start, word.end)]
 
 
+@pytest.mark.parametrize("kind", tiny_transducer.KINDS)
 @pytest.mark.parametrize("seconds", VOWELS)
-def test_words_and_times_equal_the_library(engine: Engine, folder: Path, seconds: float) -> None:
-    (heard,) = engine.run([asked(VOWELS[seconds])])
+def test_words_and_times_equal_the_library(folders: dict[str, Path], kind: str, seconds: float) -> None:
+    (heard,) = load(folders[kind]).run([asked(VOWELS[seconds])])
     assert isinstance(heard, Transcript)
-    text, tokens = direct(folder, decode(wav((VOWELS[seconds] * 32767).astype("<i2").tobytes(), RATE_HZ)))
+    text, tokens = direct(folders[kind], decode(wav((VOWELS[seconds] * 32767).astype("<i2").tobytes(), RATE_HZ)))
     assert heard.text() == text != ""
     begins = [at["start"] for index, at in enumerate(tokens) if index == 0 or at["token"].startswith(" ")]
     assert [word.start for word in heard.words()] == pytest.approx(begins, abs=0.1)
@@ -84,7 +92,9 @@ def test_words_and_times_equal_the_library(engine: Engine, folder: Path, seconds
     assert all(0 < sure <= 1 for sure in heard.confidences)
 
 
-def test_neighbours_in_a_pass_change_nothing_and_bad_audio_spares_them(engine: Engine) -> None:
+@pytest.mark.parametrize("kind", tiny_transducer.KINDS)
+def test_neighbours_in_a_pass_change_nothing_and_bad_audio_spares_them(folders: dict[str, Path], kind: str) -> None:
+    engine = load(folders[kind])
     good = [asked(samples) for samples in VOWELS.values()]
     *together, bad, quiet = engine.run([*good, NEMOTRON.parse_raw(b"no audio"), asked(silence(1.0))])
     alone = [engine.run([input])[0] for input in good]
