@@ -11,11 +11,12 @@ from gateway.api.cost import check_input
 from gateway.api.live.session import Session
 from gateway.api.live.socket import POLICY, TOO_BIG, Closing, Socket, unknown
 from gateway.errors import GatewayError
+from gateway.tasks.form import to_values
 from gateway.tasks.text_to_speech import MAX_CHARACTERS
 
 MAX_FLUSHES = 64
-# A caller who plays sound as it comes wants samples, not a file per sentence.
-_DEFAULTS = {"encoding": "linear16", "container": "none"}
+# A caller who plays sound as it comes wants samples, not a file per sentence; Opus has no other form.
+_IN_FILES = "opus"
 
 
 class SpeakSession(Session):
@@ -23,7 +24,9 @@ class SpeakSession(Session):
 
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         super().__init__(chosen, query)
-        self._values = query if "encoding" in query else {**_DEFAULTS, **query}
+        self._values = {"encoding": "linear16", **to_values(self.task.input, query)}
+        if self._values["encoding"] != _IN_FILES:
+            self._values.setdefault("container", "none")
         self.task.parse({"text": "-"}, self._values)
         self._text = ""
         self._unsaid = 0
