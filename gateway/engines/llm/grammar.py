@@ -32,15 +32,16 @@ class Grammars:
         self._vocabulary = vocabulary
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
-    def start(self, constraint: Constraint) -> LLMatcher:
-        """A matcher at the beginning of `constraint`.
+    def start(self, constraint: Constraint, markers: Mapping[int, str] | None = None) -> LLMatcher:
+        """A matcher at the beginning of `constraint`, in which `markers` are tokens by the text that they stand for.
 
         Raises `BadInput` naming the field with a schema that cannot be held to, and `JsonModeUnsupported` without a
         vocabulary.
         """
         if self._vocabulary is None:
             raise JsonModeUnsupported
-        text = grammar_of(constraint)
+        special = {name: id for id, name in (markers or {}).items() if self._vocabulary.is_special_token(id)}
+        text = grammar_of(constraint, special)
         if text not in self._compiled:
             self._compiled[text] = _compile(constraint, text, self._vocabulary)
             if len(self._compiled) > MAX_COMPILED:

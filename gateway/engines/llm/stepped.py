@@ -43,7 +43,8 @@ class SteppedModel:
         outside = next((token for token in decoding.logit_bias if not 0 <= token < self._width), None)
         if outside is not None:
             raise BadInput(f"'/logit_bias/{outside}' is not a token of this model; they are 0 to {self._width - 1}")
-        matcher = self._grammars.start(decoding.constraint) if decoding.constraint is not None else None
+        constraint = decoding.constraint
+        matcher = None if constraint is None else self._grammars.start(constraint, decoding.markers)
         choice = TokenChoice(decoding, prompt.tokens, torch.device(self.device), matcher)
         self._streams[id] = TokenStream(prompt, decoding, choice)
         self._stepper.add(id, self._streams[id])

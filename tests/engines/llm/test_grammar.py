@@ -88,6 +88,40 @@ def test_the_algebra_means_what_it_says(
     assert [text for text in others if accepts(grammars, constraint, text)] == []
 
 
+OPEN, CLOSE = TOKENIZER.convert_tokens_to_ids(["<|user|>", "<|system|>"])
+MARKERS = {OPEN: "<|user|>", CLOSE: "<|system|>"}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "written"),
+    [
+        (Literal("a<|user|>b"), ["a", OPEN, "b"]),
+        (Sequence((Until("<|user|>"), Literal("x"))), ["any", OPEN, "x"]),
+        (Sequence((Until("<|user|>!"), Literal("x"))), ["any", OPEN, "!x"]),
+        (Sequence((Until("<|user|>"), Literal("x"))), ["any<|user|>x"]),
+        (Repeated(Literal("a"), "<|user|>", 3), ["a", OPEN, "a"]),
+        (
+            Triggered("<|user|>", (Sequence((Literal("<|user|>"), Json({"type": "integer"}))),)),
+            ["free ", OPEN, "12 and more ", OPEN, "3"],
+        ),
+    ],
+)
+def test_a_marker_that_is_a_special_token_is_written_as_that(
+    grammars: Grammars, constraint: Constraint, written: list[str | int]
+) -> None:
+    matcher = grammars.start(constraint, MARKERS)
+    ids: list[int] = []
+    for part in written:
+        ids += [part] if isinstance(part, int) else ordinary(part)
+    assert matcher.try_consume_tokens(ids) == len(ids)
+    assert matcher.is_accepting()
+
+
+def ordinary(text: str) -> list[int]:
+    """The ids of a text in which no special token is read."""
+    return [id for letter in text for id in TOKENIZER.encode(letter, add_special_tokens=False)]
+
+
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
