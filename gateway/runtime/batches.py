@@ -110,7 +110,7 @@ class Batches:
             room.release()
 
     async def _outcome(self, batch: Batch, model: Model, index: int, item: Item) -> Outcome:
-        task = TASKS.get(model.task.name, batch.shape)
+        task = TASKS.get(model.task.name, batch.shape).form_of(msgspec.msgpack.decode(item.input))
         origin = Origin(batch.id, batch.account, batch.model)
         turn = self._fetched if item.has_addresses else contextlib.nullcontext()
         tries = 0

@@ -6,13 +6,17 @@ import uuid
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gateway.tasks.validation import Text, schema_error
 
 MAX_MESSAGES = 10_000
 # Where the pictures of a request stand; `Task.addresses` says how to read it.
 ADDRESSES = ("/messages/*/content/*/image_url", "/messages/*/content/*/image_url/url")
+_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
+_PART_TYPES = frozenset(
+    {"text", "input_text", "output_text", "refusal", "image_url", "image", "input_image", *_THOUGHTS}
+)
 
 
 class Location(BaseModel):
@@ -27,14 +31,36 @@ def _as_location(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+def _known_type(value: str) -> str:
+    if value not in _PART_TYPES:
+        raise schema_error("must be 'text' or 'image_url'")
+    return value
+
+
 class ContentPart(BaseModel):
-    """A part of a message; parts of types other than text and image keep their own keys."""
+    """A part of a message: a text, a picture, or thoughts that a client kept, which are passed over.
+
+    A part of any other type is refused: a model that never gets the sound or the file would answer all the same.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    type: Text = "text"
+    type: Annotated[Text, AfterValidator(_known_type)] = "text"
     text: Text | None = None
     image_url: Annotated[Location, BeforeValidator(_as_location)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_refusal(cls, value: Any) -> Any:
+        """A refusal is what the model said instead of an answer."""
+        if isinstance(value, dict) and value.get("type") == "refusal" and value.get("text") is None:
+            return {**value, "text": value.get("refusal")}
+        return value
+
+    @property
+    def is_thought(self) -> bool:
+        """Whether no model is shown it."""
+        return self.type in _THOUGHTS
 
 
 def _as_parts(value: Any) -> Any:
@@ -105,10 +131,15 @@ class Message(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _older_names(cls, value: Any) -> Any:
-        """`reasoning` is another name of `reasoning_content`, and `function_call` an older form of `tool_calls`."""
+        """`reasoning` is another name of `reasoning_content`, and `function_call` an older form of `tool_calls`.
+
+        A `refusal` is what an assistant said that has no content.
+        """
         if not isinstance(value, dict):
             return value
         message = dict(value)
+        if not message.get("content") and isinstance(message.get("refusal"), str):
+            message["content"] = message["refusal"]
         if message.get("reasoning_content") is None and isinstance(message.get("reasoning"), str):
             message["reasoning_content"] = message["reasoning"]
         if isinstance(message.get("function_call"), dict) and not message.get("tool_calls"):
@@ -119,7 +150,7 @@ class Message(BaseModel):
         """The text of the message, its parts joined by newlines."""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content if part.text is not None)
+        return "\n".join(part.text for part in self.content if part.text is not None and not part.is_thought)
 
     def pictures(self) -> list[str]:
         """The addresses of the pictures in the message, in their order."""

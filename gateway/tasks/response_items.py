@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from gateway.tasks.conversation import MAX_MESSAGES, Content, ContentPart, Message, ToolCall
-from gateway.tasks.validation import Text, schema_error
+from gateway.tasks.validation import Text, schema_error, sentence_error
 
 _KINDS = ("message", "function_call", "function_call_output", "reasoning")
 # Where the pictures of a request stand; `Task.addresses` says how to read it.
@@ -111,7 +111,9 @@ AnyItem = Annotated[
 
 
 def _as_items(value: Any) -> Any:
-    return [{"role": "user", "content": value}] if isinstance(value, str) and value else value
+    if value == "":
+        raise sentence_error("Length of '/input' must be >= 1")
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
 _MANY = {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_MESSAGES}
@@ -141,7 +143,7 @@ class Conversation:
     def _add(self, item: Any) -> None:
         match item:
             case ReasoningItem():
-                self._thought = item.text()
+                self._thought = "\n".join(text for text in (self._thought, item.text()) if text)
             case CallItem():
                 call = {"id": item.call_id, "name": item.name, "arguments": item.arguments}
                 self._assistant().setdefault("tool_calls", []).append(call)

@@ -20,7 +20,7 @@ from gateway.tasks.native import SampledInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
-from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
+from gateway.tasks.tools import ToolChoiceField, Tools, callable_tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text
 
 
@@ -61,7 +61,7 @@ class TextGenerationInput(SampledInput):
         return replace(
             super().generation(),
             images=() if self.image is None else (self.image,),
-            tools=tuple(self.tools or ()),
+            tools=callable_tools(self.tool_choice, self.tools or []),
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
             format=output_format(self.response_format, self.guided_json),
             lora=self.lora,
@@ -78,10 +78,12 @@ class FlatCall(BaseModel):
 class TextGenerationOutput(BaseModel):
     """The whole text, or the value that the caller's schema asked for, and the tools to call.
 
-    `response` is null if there are only tool calls; `tool_calls` is absent where the caller offered no tools.
+    `response` is null if there are only tool calls; `tool_calls` is absent where the caller offered no tools, and
+    `reasoning_content` where the model did not think first.
     """
 
     response: str | dict[str, Any] | list[Any] | float | bool | None
+    reasoning_content: str | None = None
     tool_calls: list[FlatCall] | None = None
     usage: Counted | None = None
 
@@ -105,7 +107,12 @@ def collect(pieces: Sequence[Piece], input: TextGenerationInput) -> TextGenerati
     choice, usage = first(pieces)
     calls = flat_calls(choice.tool_calls)
     response = None if calls and not choice.text.strip() else _response(choice, input)
-    return TextGenerationOutput(response=response, tool_calls=calls if input.tools else None, usage=usage)
+    return TextGenerationOutput(
+        response=response,
+        reasoning_content=choice.reasoning or None,
+        tool_calls=calls if input.tools else None,
+        usage=usage,
+    )
 
 
 def _response(choice: Choice, input: TextGenerationInput) -> Any:
@@ -119,6 +126,8 @@ def _response(choice: Choice, input: TextGenerationInput) -> Any:
 
 def _render(output: TextGenerationOutput) -> dict[str, Any]:
     rendered: dict[str, Any] = {"response": output.response}
+    if output.reasoning_content is not None:
+        rendered["reasoning_content"] = output.reasoning_content
     if output.tool_calls is not None:
         rendered["tool_calls"] = output.tool_calls
     return rendered | {"usage": (output.usage or Usage()).as_dict()}

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from gateway.errors import BadBase64, BadInput, GatewayError
+from gateway.errors import BadBase64, BadInput, GatewayError, InvalidParameter
 
 # How the address of a file begins; base64 never does.
 ADDRESS = re.compile(r"https?:", re.IGNORECASE)
@@ -91,18 +91,23 @@ def _phrase(error: ErrorDetails) -> str:
             return f"'{where}' must be a finite number"
         case "sentence":
             return error["msg"]
-        case "schema":
+        case "schema" | "parameter":
             return f"'{where}': {error['msg']}" if error["loc"] else error["msg"]
         case _:
             return f"'{where}' {error['msg'][:200]}"
 
 
 def to_error(error: ValidationError) -> GatewayError:
-    """The `BadInput` (or `BadBase64`) that says what pydantic found, without any of the caller's values."""
+    """The error that says what pydantic found, without any of the caller's values.
+
+    It is `BadInput`, or for some findings `BadBase64` or `InvalidParameter`.
+    """
     found = error.errors(include_url=False)
     for item in found:
         if item["type"] == "base64":
             return BadBase64(item["ctx"]["type"])
+        if item["type"] == "parameter":
+            return InvalidParameter(_phrase(item))
     missing = [item for item in found if item["type"] == "missing"]
     phrases = [_missing(missing)] if missing else []
     phrases += [_phrase(item) for item in found[:8] if item["type"] != "missing"]
@@ -112,6 +117,11 @@ def to_error(error: ValidationError) -> GatewayError:
 def schema_error(text: str) -> PydanticCustomError:
     """An error for validators to raise whose text goes to the caller as it stands."""
     return PydanticCustomError("schema", "{text}", {"text": text})
+
+
+def parameter_error(text: str) -> PydanticCustomError:
+    """Like `schema_error`, for a value that the service's own schema lets pass and its models refuse."""
+    return PydanticCustomError("parameter", "{text}", {"text": text})
 
 
 def sentence_error(text: str) -> PydanticCustomError:

@@ -85,7 +85,11 @@ async def test_a_whole_answer_is_the_exact_object(served: Served, route: str) ->
                 "logprobs": None,
             }
         ],
-        "usage": {**tokens, "prompt_tokens_details": {"cached_tokens": 0}},
+        "usage": {
+            **tokens,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        },
     }
     assert 1_700_000_000 < answer["created"] < 4_000_000_000
 
@@ -127,7 +131,7 @@ async def test_chunks_of_v1_share_an_id_and_only_the_wanted_one_has_counts(serve
     *chunks, counts, _ = frames((await ask(served, "v1", body | {"stream_options": {"include_usage": True}})).text)
     assert counts["choices"] == []
     assert counts["usage"]["completion_tokens"] == 5
-    assert not any("usage" in chunk for chunk in chunks)
+    assert all(chunk["usage"] is None for chunk in chunks)
     plain = {"include_obfuscation": False}
     *chunks, _ = frames((await ask(served, "v1", body | {"stream_options": plain})).text)
     assert not any("p" in chunk for chunk in chunks)
@@ -237,6 +241,29 @@ async def test_native_calls_are_flat_and_come_in_one_frame(served: Served, strea
     assert "tool_calls" not in text
     assert (calls["response"], calls["tool_calls"]) == ("", FLAT)
     assert tail["usage"]["total_tokens"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_was_cut_is_no_call_of_the_native_family(served: Served, stream: bool) -> None:
+    body = script({"cut": ["weather", '{"town": "Os']}, {"end": "length"}) | {"tools": TOOLS, "stream": stream}
+    response = await served.run("say", json=body)
+    if not stream:
+        assert response.json()["result"] | {"usage": None} == {"response": "", "tool_calls": [], "usage": None}
+        return
+    tail, done = frames(response.text)
+    assert (set(tail), done) == ({"response", "usage"}, DONE)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_native_reasoning_stands_beside_the_response(served: Served, stream: bool) -> None:
+    response = await served.run("say", json=script(*TALK) | {"stream": stream})
+    if not stream:
+        result = response.json()["result"]
+        assert (result["response"], result["reasoning_content"]) == ("It rains.", "hm so")
+        return
+    *chunks, _, _ = frames(response.text)
+    assert "".join(chunk["response"] for chunk in chunks) == "It rains."
+    assert "".join(chunk.get("reasoning_content", "") for chunk in chunks) == "hm so"
 
 
 @BOTH

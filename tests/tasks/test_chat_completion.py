@@ -64,7 +64,6 @@ def asked(**fields: Any) -> Generation:
         ({"stream_options": {"include_usage": "maybe"}}, "Type mismatch of '/stream_options/include_usage'"),
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "'/type' of a tool must be 'function'"),
         ({"tools": [WEATHER] * 129}, "Length of '/tools' must be <= 128"),
-        ({"tool_choice": "any"}, "'/tool_choice': must be 'none', 'auto', 'required'"),
         ({"tool_choice": "required"}, "'/tool_choice' is 'required', but '/tools' is empty"),
         ({"functions": [WEATHER], "function_call": "required"}, "'/function_call': must be 'none', 'auto' or"),
         ({"functions": [WEATHER], "function_call": {"name": "other"}}, "names a function that is not in '/tools'"),

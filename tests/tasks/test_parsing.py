@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadBase64, BadInput
+from gateway.errors import BadBase64, BadInput, InvalidParameter
 from gateway.tasks import TASKS, Task, UnknownTask
 
 CLASSIFY = TASKS.get("text-classification")
@@ -115,6 +115,32 @@ def test_messages_take_parts_a_single_part_and_null() -> None:
     assert [message.text() for message in input.messages] == ["a\nb", "c", ""]
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "file", "file": {"file_id": "x"}},
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
+    ],
+    ids=lambda part: part["type"],
+)
+def test_a_part_that_no_model_would_get_is_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(BadInput) as found:
+        GENERATE.parse({"messages": [{"role": "user", "content": [{"type": "text", "text": "hear"}, part]}]})
+    assert found.value.detail == "'/messages/0/content/1/type': must be 'text' or 'image_url'"
+
+
+def test_a_refusal_is_what_the_assistant_said_and_its_thoughts_are_passed_over() -> None:
+    thought = {"type": "thinking", "thinking": "hm", "text": "hm"}
+    contents: list[Any] = [
+        {"content": [{"type": "refusal", "refusal": "No."}]},
+        {"content": None, "refusal": "No."},
+        {"content": [thought, {"type": "text", "text": "No."}]},
+    ]
+    input = GENERATE.parse({"messages": [{"role": "assistant", **content} for content in contents]})
+    assert [message.text() for message in input.messages] == ["No."] * 3
+
+
 def test_one_text_and_a_list_of_one_are_the_same() -> None:
     assert EMBED.parse({"text": "a"}) == EMBED.parse({"text": ["a"]})
 
@@ -145,6 +171,6 @@ KEYS = st.sampled_from(sorted({name for task in TASKS for name in task.input.mod
 
 @given(st.sampled_from(list(TASKS)), st.dictionaries(KEYS, JSON, max_size=6) | JSON)
 def test_any_document_is_an_input_or_bad_input(task: Task, document: Any) -> None:
-    with contextlib.suppress(BadInput, BadBase64):
+    with contextlib.suppress(BadInput, BadBase64, InvalidParameter):
         input = task.parse(document)
         assert task.input.model_validate(input.model_dump(exclude_unset=True)) == input

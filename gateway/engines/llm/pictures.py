@@ -75,6 +75,7 @@ def content(message: Message, *, in_parts: bool) -> str | list[dict[str, str]]:
     return [
         {"type": "image"} if _holds_picture(part) else {"type": "text", "text": part.text or ""}
         for part in message.content
+        if not part.is_thought
     ]
 
 

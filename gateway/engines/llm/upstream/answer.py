@@ -69,7 +69,7 @@ class Answer:
         if not isinstance(delta, dict):
             raise Unreadable("a delta that is no object")
         piece = Piece(
-            text=text_of(delta.get("content")),
+            text=text_of(delta.get("content")) + text_of(delta.get("refusal")),
             index=index,
             reasoning=text_of(delta.get("reasoning_content") or delta.get("reasoning")),
             tool_calls=self._calls[index].take(delta.get("tool_calls") or []),
@@ -107,13 +107,22 @@ class Answer:
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
             return
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        counted = Usage(_number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")), _number(cached))
+        counted = Usage(
+            prompt_tokens=_number(usage.get("prompt_tokens")),
+            completion_tokens=_number(usage.get("completion_tokens")),
+            cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+            reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        )
         if self._usage_per_choice and self._usage is not None:
             counted.completion_tokens += self._usage.completion_tokens
+            counted.reasoning_tokens += self._usage.reasoning_tokens
             counted.cached_tokens = max(counted.cached_tokens, self._usage.cached_tokens)
         self._usage = counted
+
+
+def _detail(usage: dict[str, Any], group: str, name: str) -> int:
+    details = usage.get(group)
+    return _number(details.get(name)) if isinstance(details, dict) else 0
 
 
 def _number(value: Any) -> int:
