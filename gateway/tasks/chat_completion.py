@@ -109,11 +109,6 @@ class ChatCompletionInput(Ignored):
 
     def generation(self) -> Generation:
         """What it asks for. `max_tokens` is the older name of `max_completion_tokens`."""
-        options = dict(self.chat_template_kwargs or {})
-        # Some clients write the effort among the template's options.
-        effort = self.reasoning_effort or options.pop("reasoning_effort", None)
-        think = thinking(effort, options)
-        options.pop("enable_thinking", None)
         return Generation(
             messages=tuple(self.messages or ()),
             prompt=self.prompt or "",
@@ -135,10 +130,8 @@ class ChatCompletionInput(Ignored):
             tool_choice=self.choice_of_tools(),
             parallel_tool_calls=self.parallel_tool_calls and not self.is_legacy,
             format=output_format(self.response_format, self.guided_json),
-            think=think,
-            reasoning_effort=None if effort in (None, "none") else str(effort),
-            template_options=options,
             lora=self.lora,
+            **thinking(self.reasoning_effort, self.chat_template_kwargs),
         )
 
 

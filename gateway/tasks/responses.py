@@ -107,9 +107,8 @@ class ResponsesInput(GenerationInput):
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
             parallel_tool_calls=self.parallel_tool_calls,
             format=output_format(self.text.format if self.text is not None else None),
-            think=thinking(effort, None),
-            reasoning_effort=None if effort == "none" else effort,
             lora=self.lora,
+            **thinking(effort),
         )
 
     def echo(self) -> dict[str, Any]:

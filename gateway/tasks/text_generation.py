@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
 from gateway.tasks.base import Task
+from gateway.tasks.chat_options import Effort, Stop, TemplateOptions, thinking
 from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
 from gateway.tasks.conversation import need_prompt_or_messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
@@ -34,7 +35,10 @@ class EmbeddedFunction(BaseModel):
 
 
 class TextGenerationInput(SampledInput):
-    """`messages` or `prompt`. `image` belongs to the user's last turn."""
+    """`messages` or `prompt`. `image` belongs to the user's last turn.
+
+    The last three fields are no part of the published schema, but clients send them to this route as well.
+    """
 
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
 
@@ -49,6 +53,9 @@ class TextGenerationInput(SampledInput):
     tool_choice: ToolChoiceField | None = None
     response_format: ResponseFormat | None = None
     guided_json: BoundedSchema | None = None
+    stop: Stop | None = None
+    reasoning_effort: Effort | None = None
+    chat_template_kwargs: TemplateOptions | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> TextGenerationInput:
@@ -65,6 +72,8 @@ class TextGenerationInput(SampledInput):
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
             format=output_format(self.response_format, self.guided_json),
             lora=self.lora,
+            stop=tuple(self.stop or ()),
+            **thinking(self.reasoning_effort, self.chat_template_kwargs),
         )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadBase64, BadInput, InvalidParameter
 from gateway.tasks import TASKS, Task, UnknownTask
+from gateway.tasks.generation import GenerationInput
 
 CLASSIFY = TASKS.get("text-classification")
 EMBED = TASKS.get("text-embeddings")
@@ -99,6 +100,22 @@ def test_unknown_keys_and_nulls_are_tolerated() -> None:
     )
     assert (input.max_tokens, input.raw) == (256, True)
     assert "max_tokens" not in input.model_fields_set
+
+
+def test_the_native_family_takes_what_its_clients_send_beyond_the_schema() -> None:
+    input = GENERATE.parse(
+        {
+            "prompt": "x",
+            "stop": "Observation:",
+            "reasoning_effort": "low",
+            "chat_template_kwargs": {"enable_thinking": False, "clear_thinking": True},
+        }
+    )
+    assert isinstance(input, GenerationInput)
+    asked = input.generation()
+    assert asked.stop == ("Observation:",)
+    assert (asked.think, asked.reasoning_effort) == (False, "low")
+    assert asked.template_options == {"clear_thinking": True}
 
 
 def test_messages_take_parts_a_single_part_and_null() -> None:
