@@ -22,6 +22,7 @@ from gateway.engines.llm.template import ChatTemplate
 from gateway.engines.llm.template_traits import Traits, find_traits
 from gateway.engines.llm.template_values import template_values, thinks
 from gateway.engines.llm.tool_prompt import with_tools
+from gateway.engines.llm.turn_shape import Shape, find_shape
 from gateway.engines.llm.turns import turns_of, with_system
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
@@ -45,10 +46,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A template and what it can do."""
+    """A template, what it can do, and what it has to be told otherwise."""
 
     template: ChatTemplate
     traits: Traits
+    shape: Shape
 
 
 class Prompter:
@@ -97,7 +99,7 @@ class Prompter:
             turns = with_tools(turns, tools, traits)
             tools = ()
         offered = [tool.as_openai() for tool in tools]
-        return known.template.render(turns, offered, template_values(generation, traits))
+        return known.template.render(known.shape.shaped(turns, traits), offered, template_values(generation, traits))
 
     def _encode(self, text: str, pictures: Sequence[Picture], *, plain: bool) -> Prompt:
         """The tokens of a prompt; a plain one gets the model's own opening token unless it has it."""
@@ -115,7 +117,8 @@ def _known(tokenizer: Tokenizer, source: str | None) -> _Known | None:
     if not source:
         return None
     template = ChatTemplate(source, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
-    return _Known(template, find_traits(template))
+    traits = find_traits(template)
+    return _Known(template, traits, find_shape(template, traits))
 
 
 def _special_tokens(tokenizer: Tokenizer, markers: tuple[str, ...]) -> dict[int, str]:

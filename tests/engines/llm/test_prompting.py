@@ -157,8 +157,7 @@ def test_developers_speak_as_the_system_where_the_template_knows_no_other(templa
 @pytest.mark.parametrize(
     ("template", "turns", "fields", "detail"),
     [
-        (templates.GEMMA, [{"role": "system", "content": "x"}, *ASKED], {}, "refuses '/messages': System role"),
-        (templates.MISTRAL, [*ASKED, *ASKED], {}, "refuses '/messages': Roles must alternate!"),
+        (templates.MISTRAL, [{"role": "assistant", "content": "x"}, *ASKED], {}, "'/messages': Roles must alternate!"),
         (templates.CHATML, ASKED, {"template_options": {"a": ["x"]}}, "'/chat_template_kwargs/a' must be true"),
         (templates.CHATML, ASKED, {"template_options": {"a": 10**9}}, "'/chat_template_kwargs/a' must be true"),
         (templates.CHATML, ASKED, {"template_options": dict.fromkeys(map(str, range(99)))}, "more than 64 values"),
