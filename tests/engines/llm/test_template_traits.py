@@ -32,6 +32,14 @@ def test_traits_of_the_families(source: str, traits: Traits) -> None:
     assert find_traits(ChatTemplate(source, bos_token="<s>", eos_token="</s>")) == traits
 
 
+def test_a_template_that_only_speaks_of_developers_does_not_know_their_role() -> None:
+    source = (
+        "You help developers.{% for m in messages if m.role != 'developer' %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    traits = find_traits(ChatTemplate(source))
+    assert (traits.system, traits.developer) == (True, False)
+
+
 def test_the_starter_model_is_told_of_tools_in_words(smollm_file: Path) -> None:
     source = GGUFReader(smollm_file).fields["tokenizer.chat_template"].contents()
     traits = find_traits(ChatTemplate(source, bos_token="<|im_start|>", eos_token="<|im_end|>"))
