@@ -124,7 +124,6 @@ class Assembly:
         item, place = self._output[-1], self._place()
         item["status"] = "incomplete" if self._reason == "length" else "completed"
         if self._open == "function_call":
-            item["arguments"] = item["arguments"] or "{}"
             done = {"name": item["name"], "arguments": item["arguments"]}
             yield {"type": "response.function_call_arguments.done", **place, **done}
         else:

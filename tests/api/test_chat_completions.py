@@ -254,6 +254,17 @@ async def test_a_call_that_was_cut_is_no_call_of_the_native_family(served: Serve
     assert (set(tail), done) == ({"response", "usage"}, DONE)
 
 
+@BOTH
+async def test_a_call_that_was_cut_before_its_arguments_is_given_none(served: Served, route: str) -> None:
+    body = script({"cut": ["weather", ""]}, {"end": "length"}) | {"tools": TOOLS}
+    (choice,) = whole(route, await ask(served, route, body))["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    *chunks, _ = frames((await ask(served, route, body | {"stream": True})).text)
+    (told,) = joined(chunks)[0]["calls"].values()
+    assert call["function"]["arguments"] == told["arguments"] == ""
+    assert choice["finish_reason"] == "length"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_native_reasoning_stands_beside_the_response(served: Served, stream: bool) -> None:
     response = await served.run("say", json=script(*TALK) | {"stream": stream})

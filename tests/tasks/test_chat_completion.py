@@ -193,12 +193,15 @@ def test_collected_choices_keep_their_order_and_calls() -> None:
 
 
 def test_logprobs_have_bytes_but_for_parts_of_characters() -> None:
-    found = logprobs_object([TokenLogprob("é", -0.5, [("\ufffd", -math.inf)])])
+    found = logprobs_object([TokenLogprob("é", -0.5, [("\ufffd", -math.inf), ("", -9.0)])])
     assert found["content"] == [
         {
             "token": "é",
             "logprob": -0.5,
             "bytes": [195, 169],
-            "top_logprobs": [{"token": "\ufffd", "logprob": -9999.0, "bytes": None}],
+            "top_logprobs": [
+                {"token": "\ufffd", "logprob": -9999.0, "bytes": None},
+                {"token": "", "logprob": -9.0, "bytes": None},
+            ],
         }
     ]

@@ -90,7 +90,8 @@ class Answer:
         if reason in BROKEN:
             raise Unreadable(f"a choice that ended with {reason}")
         calls = self._calls[piece.index]
-        piece.tool_calls += calls.end()
+        if reason != "length":
+            piece.tool_calls += calls.end()
         if self._written is not None and (call := call_of(self._written[piece.index])) is not None:
             piece.tool_calls.append(call)
         piece.finish_reason = _REASONS.get(reason, "stop")

@@ -113,6 +113,12 @@ def test_choices_end_apart_and_their_usage_is_summed_where_each_has_its_own() ->
     assert told.usage == Usage(7, 6, 4, 4)
 
 
+@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("length", "")])
+def test_a_call_without_arguments_has_an_empty_object_unless_it_was_cut(reason: str, arguments: str) -> None:
+    told = read(chat({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f"}}]}), chat({}, reason))
+    assert told.choices[0].tool_calls[0].arguments == arguments
+
+
 def part(index: int | None, id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
     item: dict[str, Any] = {"function": {"name": name, "arguments": arguments}, "id": id, "type": "function"}
     return item if index is None else item | {"index": index}
