@@ -14,9 +14,8 @@ MAX_MESSAGES = 10_000
 # Where the pictures of a request stand; `Task.addresses` says how to read it.
 ADDRESSES = ("/messages/*/content/*/image_url", "/messages/*/content/*/image_url/url")
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
-_PART_TYPES = frozenset(
-    {"text", "input_text", "output_text", "refusal", "image_url", "image", "input_image", *_THOUGHTS}
-)
+_TEXTS = ("text", "input_text", "output_text", "refusal")
+_PART_TYPES = frozenset({*_TEXTS, "image_url", "image", "input_image", *_THOUGHTS})
 
 
 class Location(BaseModel):
@@ -56,6 +55,13 @@ class ContentPart(BaseModel):
         if isinstance(value, dict) and value.get("type") == "refusal" and value.get("text") is None:
             return {**value, "text": value.get("refusal")}
         return value
+
+    @model_validator(mode="after")
+    def _has_text(self) -> ContentPart:
+        """An object of something else, as some clients give a tool's result, would be an empty text."""
+        if self.type in _TEXTS and self.text is None and self.image_url is None:
+            raise schema_error("'text' is required in a part of type 'text'")
+        return self
 
     @property
     def is_thought(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.tasks.json_schema import BoundedSchema
-from gateway.tasks.validation import Text, parameter_error, schema_error
+from gateway.tasks.validation import Boolean, Text, parameter_error, schema_error
 
 MAX_TOOLS = 128
 Mode = Literal["none", "auto", "required"]
@@ -25,7 +25,7 @@ class Tool(BaseModel):
     name: Annotated[Text, Field(min_length=1, max_length=256)]
     description: Text = ""
     parameters: BoundedSchema = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    strict: bool = False
+    strict: Boolean = False
 
     @model_validator(mode="before")
     @classmethod

@@ -147,6 +147,13 @@ def test_a_part_that_no_model_would_get_is_refused(part: dict[str, Any]) -> None
     assert found.value.detail == "'/messages/0/content/1/type': must be 'text' or 'image_url'"
 
 
+@pytest.mark.parametrize("content", [{"degrees": 5}, {}, [{"type": "text"}], [{"type": "text", "text": None}]])
+def test_an_object_that_is_no_part_is_refused_and_not_lost(content: Any) -> None:
+    with pytest.raises(BadInput) as found:
+        GENERATE.parse({"messages": [{"role": "tool", "content": content}]})
+    assert found.value.detail == "'/messages/0/content/0': 'text' is required in a part of type 'text'"
+
+
 def test_a_refusal_is_what_the_assistant_said_and_its_thoughts_are_passed_over() -> None:
     thought = {"type": "thinking", "thinking": "hm", "text": "hm"}
     contents: list[Any] = [
