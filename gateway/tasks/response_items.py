@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from gateway.tasks.conversation import MAX_MESSAGES, Content, ContentPart, Message, ToolCall
+from gateway.tasks.content import Content, ContentPart
+from gateway.tasks.conversation import MAX_MESSAGES, Message, ToolCall
 from gateway.tasks.validation import Text, schema_error, sentence_error
 
 _KINDS = ("message", "function_call", "function_call_output", "reasoning")

@@ -165,12 +165,13 @@ def test_a_response_has_every_key_of_the_clients_type() -> None:
     assert [item.type for item in found.output] == ["reasoning", "message", "function_call"]
 
 
-def test_an_answer_cut_short_is_incomplete() -> None:
+@pytest.mark.parametrize(("reason", "details"), [("length", "max_output_tokens"), ("content_filter", "content_filter")])
+def test_an_answer_cut_short_is_incomplete(reason: str, details: str) -> None:
     input = RESPONSES.parse({"input": "x"}).of(Origin("0-1", model="m"))
     assert RESPONSES.collect is not None
-    answer = RESPONSES.collect([Piece("tex"), Piece(finish_reason="length", usage=Usage(1, 2))], input)
+    answer = RESPONSES.collect([Piece("tex"), Piece(finish_reason=reason, usage=Usage(1, 2))], input)
     assert answer["status"] == answer["output"][0]["status"] == "incomplete"
-    assert answer["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert answer["incomplete_details"] == {"reason": details}
     assert answer["usage"]["total_tokens"] == 3
 
 

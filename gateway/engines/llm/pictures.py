@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from gateway.engines.llm.decoding import Prompt
 from gateway.errors import BadInput
-from gateway.tasks.conversation import ContentPart, Location, Message
+from gateway.tasks.content import ContentPart, Location
+from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
 from gateway.tasks.image import MAX_PICTURES
 

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from gateway.errors import BadInput
-from gateway.tasks.conversation import ContentPart, Location, Message
+from gateway.tasks.content import ContentPart, Location
+from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
 from gateway.tasks.image_header import media_type
 
