@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from gateway.engines.llm.template import ChatTemplate, Turn
@@ -39,30 +40,31 @@ class Shape:
         return _merged(found) if self.merge_turns else found
 
     def _split(self, turns: Sequence[Turn]) -> Iterator[Turn]:
-        waiting = list(turns)
-        while waiting:
-            turn = waiting.pop(0)
-            if not turn.get("tool_calls"):
-                yield turn
-                continue
-            results = []
-            while waiting and waiting[0]["role"] == "tool":
-                results.append(waiting.pop(0))
-            yield from self._spread(turn, results)
+        at = 0
+        while at < len(turns):
+            turn, at = turns[at], at + 1
+            first = at
+            while turn.get("tool_calls") and at < len(turns) and turns[at]["role"] == "tool":
+                at += 1
+            yield from self._spread(turn, turns[first:at]) if turn.get("tool_calls") else (turn,)
 
-    def _spread(self, turn: Turn, results: list[Turn]) -> Iterator[Turn]:
+    def _spread(self, turn: Turn, results: Sequence[Turn]) -> Iterator[Turn]:
         """A turn with calls and the results that follow it; each call with its own."""
         if self.split_text and turn["content"]:
             yield {"role": turn["role"], "content": turn["content"]}
             turn = {**turn, "content": ""}
-        for call in turn["tool_calls"] if self.split_calls else ():
-            yield {**turn, "tool_calls": [call]}
-            yield from (result for result in results if result["tool_call_id"] == call["id"])
-            results = [result for result in results if result["tool_call_id"] != call["id"]]
-            turn = {"role": turn["role"], "content": ""}
         if not self.split_calls:
             yield turn
-        yield from results
+            yield from results
+            return
+        waiting: dict[str, list[Turn]] = {}
+        for result in results:
+            waiting.setdefault(result["tool_call_id"], []).append(result)
+        for call in turn["tool_calls"]:
+            yield {**turn, "tool_calls": [call]}
+            yield from waiting.pop(call["id"], ())
+            turn = {"role": turn["role"], "content": ""}
+        yield from (result for result in results if result["tool_call_id"] in waiting)
 
 
 def find_shape(template: ChatTemplate, traits: Traits) -> Shape:
@@ -115,14 +117,17 @@ def _text(turn: Turn) -> str:
 
 
 def _merged(turns: Sequence[Turn]) -> list[Turn]:
+    """Plain turns of one role in a row as one; what each has beside its content is kept."""
+
+    def run(place: tuple[int, Turn]) -> str | int:
+        at, turn = place
+        return turn["role"] if turn["role"] in ("user", "assistant") and not turn.get("tool_calls") else at
+
     found: list[Turn] = []
-    for turn in turns:
-        if found and turn["role"] in ("user", "assistant") and _continues(found[-1], turn):
-            found[-1] = {**found[-1], "content": joined(found[-1]["content"], turn["content"])}
-        else:
-            found.append(turn)
+    for _, group in groupby(enumerate(turns), key=run):
+        alike = [turn for _, turn in group]
+        beside = {key: value for turn in reversed(alike) for key, value in turn.items()}
+        found.append(
+            alike[0] if len(alike) == 1 else beside | {"content": joined(*(turn["content"] for turn in alike))}
+        )
     return found
-
-
-def _continues(earlier: Turn, turn: Turn) -> bool:
-    return earlier["role"] == turn["role"] and not (earlier.get("tool_calls") or turn.get("tool_calls"))

@@ -105,8 +105,8 @@ def with_system(turns: Iterable[Turn], text: str, traits: Traits) -> list[Turn]:
     return told
 
 
-def joined(one: Any, other: Any) -> Any:
-    """Two contents as one: text with an empty line between, or parts."""
-    if isinstance(one, str) and isinstance(other, str):
-        return f"{one}\n\n{other}" if one and other else one or other
-    return [part for side in (one, other) for part in ([_part(side)] if isinstance(side, str) else side)]
+def joined(*contents: Any) -> Any:
+    """Contents as one: text with an empty line between, or parts."""
+    if all(isinstance(content, str) for content in contents):
+        return "\n\n".join(filter(None, contents))
+    return [part for content in contents for part in ([_part(content)] if isinstance(content, str) else content)]

@@ -41,7 +41,7 @@ def openai_messages(
     Reasoning is given under each of `reasoning_names`. Raises `BadInput` for a picture that the server would have to
     fetch, and for parts that are neither text nor pictures.
     """
-    unanswered: list[str] = []
+    unanswered: dict[str, None] = {}
     made = 0
     converted = []
     for place, message in enumerate(messages):
@@ -57,7 +57,7 @@ def openai_messages(
             for call in message.tool_calls:
                 made += 1
                 id = call.id or f"call-{made}"
-                unanswered.append(id)
+                unanswered[id] = None
                 function = {"name": call.name, "arguments": orjson.dumps(call.arguments).decode()}
                 turn["tool_calls"].append({"id": id, "type": "function", "function": function})
         if role == "tool":
@@ -66,11 +66,9 @@ def openai_messages(
     return converted
 
 
-def _answered(id: str | None, unanswered: list[str]) -> str:
-    if not id:
-        return unanswered.pop(0) if unanswered else "call-0"
-    if id in unanswered:
-        unanswered.remove(id)
+def _answered(id: str | None, unanswered: dict[str, None]) -> str:
+    id = id or next(iter(unanswered), "call-0")
+    unanswered.pop(id, None)
     return id
 
 
