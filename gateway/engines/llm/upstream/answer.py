@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.engines.llm.upstream.calls import MAX_ARGUMENTS_CHARACTERS, Calls
@@ -20,7 +21,8 @@ class Answer:
     """One request's answer of `n` choices. The end of the last choice waits for `end`: the usage comes after it.
 
     With `usage_per_choice` each choice reports its own tokens, otherwise the latest report counts for all. A server
-    that reports none has its increments counted. With `forced` the text of each choice is one tool call as JSON.
+    that reports none has its increments counted. Reports on the way are passed on if there is one choice: of several,
+    each may be of one alone. With `forced` the text of each choice is one tool call as JSON.
     """
 
     def __init__(self, n: int, stop: Sequence[str], *, usage_per_choice: bool, forced: bool = False) -> None:
@@ -40,11 +42,16 @@ class Answer:
 
     def feed(self, event: dict[str, Any]) -> list[Piece]:
         """The pieces of one chunk, or of a whole answer in one; raises `Unreadable`."""
-        self._count(event.get("usage"))
         choices = event.get("choices") or []
         if not isinstance(choices, list):
             raise Unreadable("choices that are no list")
-        return [piece for choice in choices if (piece := self._piece(choice)) is not None]
+        pieces = [piece for choice in choices if (piece := self._piece(choice)) is not None]
+        if self._usage_per_choice or not self._open or len(self._calls) == 1:
+            self._count(event.get("usage"))
+        if len(self._calls) == 1 and self._usage is not None:
+            for piece in pieces:
+                piece.usage = replace(self._usage)
+        return pieces
 
     def end(self) -> list[Piece]:
         """The pieces that end the answer; choices that the server left open have stopped."""

@@ -38,6 +38,7 @@ class _Running:
     outlet: Outlet
     exchange: Future[None]
     increments: int = 0
+    usage: Usage | None = None
 
 
 class UpstreamBackend:
@@ -125,6 +126,7 @@ class UpstreamBackend:
                 del self._inside[news.outlet.id]
             else:
                 running.increments += 1
+                running.usage = news.content.usage or running.usage
         if taken:
             self._loop.loop.call_soon_threadsafe(_release, taken)
         elif self._gone.is_set():
@@ -132,15 +134,15 @@ class UpstreamBackend:
         return given
 
     def drop(self, id: int) -> Usage | None:
-        """Close the connection of a stream, so that the server stops its work; the increments that it gave.
+        """Close the connection of a stream, so that the server stops its work; what it told of the cost.
 
-        What the prompt cost, a server tells at the end alone.
+        Servers that tell it at the end alone have their increments counted.
         """
         running = self._inside.pop(id, None)
         if running is None:
             return self._failed.pop(id, None)
         running.exchange.cancel()
-        return Usage(completion_tokens=running.increments)
+        return running.usage or Usage(completion_tokens=running.increments)
 
     def _fail(self, id: int) -> None:
         if (usage := self.drop(id)) is not None:

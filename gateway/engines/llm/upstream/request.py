@@ -67,10 +67,11 @@ class Translator:
         Raises `BadInput` for what this server cannot be asked, `ContextExceeded` and `LoraUnsupported`.
         """
         self._refuse(generation)
+        counts = {"continuous_usage_stats": True} if self._facts.dialect.counts_all_along else {}
         body: dict[str, Any] = {
             "model": self._facts.model,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            "stream_options": {"include_usage": True, **counts},
         }
         if generation.lora is not None:
             body["lora" if self._facts.dialect.takes_raw else "model"] = generation.lora

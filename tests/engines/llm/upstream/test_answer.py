@@ -113,6 +113,14 @@ def test_choices_end_apart_and_their_usage_is_summed_where_each_has_its_own() ->
     assert told.usage == Usage(7, 6, 4, 4)
 
 
+def test_counts_of_one_choice_among_several_are_not_those_of_all() -> None:
+    alone = {"prompt_tokens": 7, "completion_tokens": 1}
+    events = [chat({"content": text}, index=index) | {"usage": alone} for index, text in enumerate("ab")]
+    ends = [chat({}, "stop", index=index) for index in range(2)]
+    assert read(*events, *ends, n=2).usage == Usage(completion_tokens=2)
+    assert read(*events, *ends, {"choices": [], "usage": USAGE}, n=2).usage == Usage(7, 3, 4, 2)
+
+
 @pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("length", "")])
 def test_a_call_without_arguments_has_an_empty_object_unless_it_was_cut(reason: str, arguments: str) -> None:
     told = read(chat({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f"}}]}), chat({}, reason))
