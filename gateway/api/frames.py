@@ -55,7 +55,8 @@ class NativeFrames:
     """Text as it comes, then all tool calls in one frame, then the token counts.
 
     What the model thinks first has frames of its own, whose `response` is empty. A frame has `tool_calls` only if there
-    are some: clients take an empty list for the end of the text.
+    are some: clients take an empty list for the end of the text. They also take calls without an `index` for parts of
+    one, and calls in a second frame for none.
     """
 
     def __init__(self) -> None:
@@ -72,7 +73,8 @@ class NativeFrames:
         return frames + self._call_frame() + tail_frame(piece.usage) + DONE
 
     def _call_frame(self) -> bytes:
-        calls = [call.model_dump() for call in flat_calls(self._choice.tool_calls)]
+        found = flat_calls(self._choice.tool_calls)
+        calls = [{**call.model_dump(), "index": index} for index, call in enumerate(found)]
         return text_frame("", tool_calls=calls) if calls else b""
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:

@@ -239,7 +239,8 @@ async def test_native_calls_are_flat_and_come_in_one_frame(served: Served, strea
     text, calls, tail, done = frames(response.text)
     assert (text["response"], done) == ("so", DONE)
     assert "tool_calls" not in text
-    assert (calls["response"], calls["tool_calls"]) == ("", FLAT)
+    assert calls["response"] == ""
+    assert calls["tool_calls"] == [{**call, "index": index} for index, call in enumerate(FLAT)]
     assert tail["usage"]["total_tokens"] > 0
 
 
