@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from gateway.config import ModelSpec
+from gateway.engines.llm.effort import settled
 from gateway.engines.llm.upstream.client import new_client
 from gateway.engines.llm.upstream.event_loop import LoopThread, News, Outlet
 from gateway.engines.llm.upstream.exchange import BROKEN_OFF, Exchange, Patience, unreachable
@@ -100,7 +101,8 @@ class UpstreamBackend:
         """Send one request; raises `GatewayError` for what the server cannot be asked."""
         if self._gone.is_set():
             raise unreachable()
-        request = self._translator.request(input.generation(), input.origin.account)
+        generation = settled(input.generation(), self._spec.properties.reasoning_effort)
+        request = self._translator.request(generation, input.origin.account)
         request = replace(request, traceparent=input.origin.traceparent)
         outlet = Outlet(id, self._arrivals)
         self._inside[id] = _Running(outlet, self._loop.start(self._exchange.converse(request, outlet)))
