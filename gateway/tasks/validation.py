@@ -130,7 +130,8 @@ def sentence_error(text: str) -> PydanticCustomError:
 
 
 def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """A whole float as an integer, if it is one of 64 bits: no larger one can be told to a worker."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
 
 
 def _boolean(value: Any) -> Any:
