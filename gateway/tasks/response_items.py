@@ -94,6 +94,8 @@ def _kind(item: Any) -> str:
 
 
 def _check_item(item: Any) -> Any:
+    if isinstance(item, dict) and item.get("type") == "item_reference":
+        raise schema_error("responses are not stored, so send the item itself (clients do with 'store' false)")
     if isinstance(item, dict) and (item.get("type") or "message") not in _KINDS:
         raise schema_error("'/type' of an item must be one of " + ", ".join(f"'{kind}'" for kind in _KINDS))
     return item

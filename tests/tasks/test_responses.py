@@ -72,7 +72,8 @@ def test_a_picture_may_be_a_plain_address() -> None:
         ({"conversation": "c"}, "'/conversation' is not supported"),
         ({"prompt": {"id": "p"}}, "'/prompt' is not supported"),
         ({"background": True}, "'/background' is not supported"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "'/type' of an item must be one of 'message'"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "'/input/0': responses are not stored, so send the item"),
+        ({"input": [{"type": "web_search_call", "id": "x"}]}, "'/type' of an item must be one of 'message'"),
         ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "'/type' of a part must be"),
         (
             {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "["}]},
