@@ -10,7 +10,7 @@ import orjson
 
 from gateway.engines.llm.template import Turn
 from gateway.engines.llm.template_traits import Traits
-from gateway.engines.llm.turns import joined, with_system
+from gateway.engines.llm.turns import joined, text_of, with_system
 from gateway.tasks.tools import Tool
 
 _INSTRUCTIONS = """You can call functions to help the user. These are the functions, each as JSON with a JSON Schema \
@@ -44,8 +44,7 @@ def with_tools(turns: Sequence[Turn], tools: Sequence[Tool], traits: Traits) -> 
 
 def _result(turn: Turn) -> Any:
     content = turn["content"]
-    text = content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
-    shown = f"<tool_response>\n{text}\n</tool_response>"
+    shown = f"<tool_response>\n{text_of(content)}\n</tool_response>"
     return shown if isinstance(content, str) else [{"type": "text", "text": shown}]
 
 

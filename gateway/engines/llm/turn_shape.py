@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.engines.llm.template import ChatTemplate, Turn
 from gateway.engines.llm.template_traits import Traits
-from gateway.engines.llm.turns import joined, with_system
+from gateway.engines.llm.turns import joined, text_of, with_system
 
 # Words that no template has of its own.
 _ONE, _OTHER = "gatewayprobe", "gatewaysecond"
@@ -104,16 +104,12 @@ def _folded(turns: Sequence[Turn], traits: Traits) -> list[Turn]:
     kept = 1 if traits.system else 0
     moved = [turn for turn in turns[kept:] if _instructs(turn)]
     rest = [*turns[:kept], *(turn for turn in turns[kept:] if not _instructs(turn))]
-    return with_system(rest, "\n\n".join(map(_text, moved)), traits) if moved else rest
+    told = "\n\n".join(text_of(turn["content"]) for turn in moved)
+    return with_system(rest, told, traits) if moved else rest
 
 
 def _instructs(turn: Turn) -> bool:
     return turn["role"] in ("system", "developer")
-
-
-def _text(turn: Turn) -> str:
-    content = turn["content"]
-    return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
 
 
 def _merged(turns: Sequence[Turn]) -> list[Turn]:

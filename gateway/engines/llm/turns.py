@@ -105,6 +105,11 @@ def with_system(turns: Iterable[Turn], text: str, traits: Traits) -> list[Turn]:
     return told
 
 
+def text_of(content: Any) -> str:
+    """The words of a turn's content."""
+    return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+
 def joined(*contents: Any) -> Any:
     """Contents as one: text with an empty line between, or parts."""
     if all(isinstance(content, str) for content in contents):

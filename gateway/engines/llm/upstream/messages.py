@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from gateway.engines.llm.pictures import with_own
 from gateway.errors import BadInput
 from gateway.tasks.content import ContentPart, Location
 from gateway.tasks.conversation import Message
@@ -15,18 +16,12 @@ from gateway.tasks.generation import Generation
 from gateway.tasks.image_header import media_type
 
 
-def conversation_of(generation: Generation) -> list[Message]:
-    """What is said: the messages, or the prompt as one. Pictures beside them come first in the user's last turn."""
-    messages = list(generation.messages) or [Message(role="user", content=generation.prompt)]
+def conversation_of(generation: Generation) -> Sequence[Message]:
+    """What is said: the messages, or the prompt as one, with the pictures that came beside them."""
     if not generation.images:
-        return messages
-    turns = [index for index, message in enumerate(messages) if message.role == "user"]
-    at = turns[-1] if turns else len(messages) - 1
-    said = messages[at].content
-    parts = [ContentPart(text=said)] if isinstance(said, str) else said
-    shown = [ContentPart(type="image_url", image_url=Location(url=_data_uri(data))) for data in generation.images]
-    messages[at] = messages[at].model_copy(update={"content": [*shown, *parts]})
-    return messages
+        return generation.messages or (Message(role="user", content=generation.prompt),)
+    locations = (Location(url=_data_uri(data)) for data in generation.images)
+    return with_own(generation, [ContentPart(type="image_url", image_url=location) for location in locations])
 
 
 def _data_uri(data: bytes) -> str:
