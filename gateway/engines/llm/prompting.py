@@ -23,7 +23,7 @@ from gateway.engines.llm.template_traits import Traits, find_traits
 from gateway.engines.llm.template_values import template_values, thinks
 from gateway.engines.llm.tool_prompt import with_tools
 from gateway.engines.llm.turn_shape import Shape, find_shape
-from gateway.engines.llm.turns import turns_of, with_system
+from gateway.engines.llm.turns import IdForm, turns_of, with_system
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
@@ -64,7 +64,7 @@ class Prompter:
         self._calling = _known(tokenizer, tokenizer.tool_template) or self._plain
         shows_tools = self._calling is not None and self._calling.traits.tools
         chosen = choose_dialect(tokenizer, self._options, shows_tools=shows_tools)
-        self._dialect, self._short_ids = chosen.dialect, chosen.tools.startswith("mistral")
+        self._dialect, self._ids = chosen.dialect, _id_form(chosen.tools)
         self._markers = _special_tokens(tokenizer, chosen.dialect.markers)
         logger.info("tool calls: %s; reasoning: %s", chosen.tools, chosen.reasoning)
 
@@ -92,7 +92,7 @@ class Prompter:
         told = calls and not known.traits.tools
         # What is told in words has its arguments as objects, whatever the template would want of calls.
         traits = replace(known.traits, text_arguments=False) if told else known.traits
-        turns = turns_of(messages, traits, short_ids=self._short_ids)
+        turns = turns_of(messages, traits, ids=self._ids)
         if self._options.schema_in_prompt and generation.format.named:
             turns = with_system(turns, _schema_words(generation.format.schema), traits)
         if told:
@@ -111,6 +111,11 @@ class Prompter:
         if not prompt.tokens:
             raise BadInput("'/prompt' has no tokens")
         return prompt
+
+
+def _id_form(tools: str) -> IdForm:
+    """What a family's templates want ids of calls to be. Kimi's tell the model a function's name in no other way."""
+    return "short" if tools.startswith("mistral") else "named" if tools == "kimi" else "given"
 
 
 def _known(tokenizer: Tokenizer, source: str | None) -> _Known | None:
