@@ -111,7 +111,8 @@ class Batches:
 
     async def _outcome(self, batch: Batch, model: Model, index: int, item: Item) -> Outcome:
         task = TASKS.get(model.task.name, batch.shape).form_of(msgspec.msgpack.decode(item.input))
-        origin = Origin(batch.id, batch.account, batch.model)
+        # Answers have ids of their own, made of the request's.
+        origin = Origin(f"{batch.id}-{index}", batch.account, batch.model)
         turn = self._fetched if item.has_addresses else contextlib.nullcontext()
         tries = 0
         while True:

@@ -69,6 +69,7 @@ async def test_requests_of_one_batch_may_have_the_forms_that_its_model_takes(ser
     first, second = (answer["result"] for answer in result["responses"])
     assert (first["object"], first["output"][0]["content"][0]["text"]) == ("response", "one ")
     assert (second["object"], second["choices"][0]["message"]["content"]) == ("chat.completion", "two ")
+    assert first["id"].removeprefix("resp_") != second["id"].removeprefix("chatcmpl-")
 
 
 @loop
