@@ -60,6 +60,10 @@ def test_the_starter_model_is_told_of_tools_in_words(smollm_file: Path) -> None:
         ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + name + '<｜tool▁sep｜>'", "deepseek-bare"),
         ("<|tool_call_begin|>{{ id }}<|tool_call_argument_begin|>{{ arguments }}<|tool_call_end|>", "kimi"),
         ("'<|tool_call>call:' + function['name'] + '{'", "gemma"),
+        (
+            'use the following format:\n<TOOLCALL>[{"name": "tool_name1", "arguments": "tool_args1"}]</TOOLCALL>',
+            "nemotron",
+        ),
         ("write <|tool_call|> followed by a JSON list", "granite"),
         ('Respond in the format {"name": function name, "parameters": dictionary of argument name}', "llama"),
         (
