@@ -91,7 +91,7 @@ class TextGenerationOutput(BaseModel):
     `reasoning_content` where the model did not think first.
     """
 
-    response: str | dict[str, Any] | list[Any] | float | bool | None
+    response: str | dict[str, Any] | list[Any] | int | float | bool | None
     reasoning_content: str | None = None
     tool_calls: list[FlatCall] | None = None
     usage: Counted | None = None

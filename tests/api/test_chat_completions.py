@@ -244,6 +244,13 @@ async def test_native_calls_are_flat_and_come_in_one_frame(served: Served, strea
     assert tail["usage"]["total_tokens"] > 0
 
 
+@pytest.mark.parametrize("written", ["5", "5.0", "true", "null", '"a"', "[1, 2.5]", '{"a": 1}'])
+async def test_json_of_the_native_family_is_the_value_that_was_written(served: Served, written: str) -> None:
+    body = script({"text": written}) | {"response_format": {"type": "json_schema", "json_schema": {"title": "any"}}}
+    found = (await served.run("say", json=body)).json()["result"]["response"]
+    assert json.dumps(found) == written
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_call_that_was_cut_is_no_call_of_the_native_family(served: Served, stream: bool) -> None:
     body = script({"cut": ["weather", '{"town": "Os']}, {"end": "length"}) | {"tools": TOOLS, "stream": stream}
