@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from gateway.engines.llm.closing import closed
 from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Repeated, Sequence, Triggered, Until
+from gateway.engines.llm.strict_schema import strict
 
 # At most one space between the parts: white space that a model may repeat fills the answer with nothing. What a schema
 # says under this name itself is a caller's, who must not loosen how it is read.
@@ -22,8 +22,8 @@ def grammar_of(constraint: Constraint, markers: Mapping[str, int] | None = None)
 
 
 def schema_text(schema: Json) -> str:
-    """JSON of the schema, its objects closed, to be read as strictly as a stranger's has to be."""
-    return json.dumps({**closed(schema.schema), **OPTIONS})
+    """JSON of the schema in its strict form, to be read as strictly as a stranger's has to be."""
+    return json.dumps({**strict(schema.schema), **OPTIONS})
 
 
 def schemas(constraint: Constraint) -> Iterator[Json]:

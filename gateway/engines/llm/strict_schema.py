@@ -1,6 +1,8 @@
-"""Closes the objects of a JSON Schema to what it names, as OpenAI's strict form has to; knows no grammar.
+"""Brings a JSON Schema into the form that answers are kept to, much as OpenAI's strict form is; knows no grammar.
 
-A schema that is silent about other properties allows any, and a model that may write any seldom comes to an end.
+A schema that is silent about other properties allows any, and a model that may write any seldom comes to an end. So
+objects are closed to what is named. Formats that nothing here can keep to are left out: JSON Schema (2020-12,
+Validation, 7.2) has them as annotations, and pydantic writes such as `path` and `password`.
 """
 
 from __future__ import annotations
@@ -15,27 +17,30 @@ ONE = ("items", "additionalProperties", "additionalItems", "contains", "not", "i
 SEVERAL = ("prefixItems", "items")
 NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 TOGETHER = ("allOf", "anyOf", "oneOf")
+FORMATS = ("date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid")
 # Each of them says something about the properties that are not named.
 SAYS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 
-def closed(schema: Schema) -> Schema:
-    """`schema`, with no other properties where some are named and nothing is said about others.
+def strict(schema: Schema) -> Schema:
+    """`schema`, with no other properties where some are named and nothing is said about others, and known formats only.
 
     Parts that share a value, under `allOf` or beside properties, are left open: each names a part of what there is.
     """
     shared = {part["$ref"] for part in _shared(schema, alone=True) if isinstance(part.get("$ref"), str)}
-    return _closed(schema, "#", shared, alone=True)
+    return _strict(schema, "#", shared, alone=True)
 
 
-def _closed(schema: Schema, where: str, shared: set[str], *, alone: bool) -> Schema:
+def _strict(schema: Schema, where: str, shared: set[str], *, alone: bool) -> Schema:
     alone = alone and where not in shared
     combined = any(name in schema for name in TOGETHER) or "$ref" in schema
     parts = {
-        (name, key): _closed(part, f"{where}/{name}/{key}", shared, alone=_is_alone(schema, name, alone))
+        (name, key): _strict(part, f"{where}/{name}/{key}", shared, alone=_is_alone(schema, name, alone))
         for name, key, part in _parts(schema)
     }
     result: Schema = {name: _put(value, name, parts) for name, value in schema.items()}
+    if isinstance(schema.get("format"), str) and schema["format"] not in FORMATS:
+        del result["format"]
     if alone and not combined and "properties" in schema and not any(name in schema for name in SAYS):
         result["additionalProperties"] = False
     return result

@@ -1,4 +1,4 @@
-"""Objects that name properties have no others, unless another part of the schema speaks about the same object."""
+"""Objects that name properties have no others, unless another part speaks about them; unknown formats are left out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.engines.llm.closing import closed
+from gateway.engines.llm.strict_schema import strict
 
 A: dict[str, Any] = {"properties": {"a": {"type": "null"}}}
 B: dict[str, Any] = {"properties": {"b": {"type": "null"}}}
+CLOSED_FORMAT = {"properties": {"format": {}}, "additionalProperties": False}
 CLOSED_A, CLOSED_B = (part | {"additionalProperties": False} for part in (A, B))
 
 
@@ -35,9 +36,9 @@ CLOSED_A, CLOSED_B = (part | {"additionalProperties": False} for part in (A, B))
         ),
     ],
 )
-def test_what_is_silent_is_closed(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_what_is_silent_is_strict(schema: dict[str, Any], expected: dict[str, Any]) -> None:
     before = copy.deepcopy(schema)
-    assert closed(schema) == expected
+    assert strict(schema) == expected
     assert schema == before
 
 
@@ -59,9 +60,23 @@ def test_what_is_silent_is_closed(schema: dict[str, Any], expected: dict[str, An
     ],
 )
 def test_what_others_speak_about_too_is_left_open(schema: dict[str, Any]) -> None:
-    assert closed(schema) == schema
+    assert strict(schema) == schema
 
 
-def test_values_inside_of_shared_parts_are_closed() -> None:
+def test_values_inside_of_shared_parts_are_strict() -> None:
     inner = {"properties": {"x": A}}
-    assert closed({"allOf": [inner, B]}) == {"allOf": [{"properties": {"x": CLOSED_A}}, B]}
+    assert strict({"allOf": [inner, B]}) == {"allOf": [{"properties": {"x": CLOSED_A}}, B]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "string", "format": "date"}, {"type": "string", "format": "date"}),
+        ({"type": "string", "format": "path"}, {"type": "string"}),
+        ({"items": {"type": "integer", "format": "int64"}}, {"items": {"type": "integer"}}),
+        ({"enum": [{"format": "path"}]}, {"enum": [{"format": "path"}]}),
+        ({"items": {"properties": {"format": {"format": "binary"}}}}, {"items": CLOSED_FORMAT}),
+    ],
+)
+def test_only_formats_that_are_kept_to_are_left(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert strict(schema) == expected
