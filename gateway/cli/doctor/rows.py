@@ -13,7 +13,7 @@ from gateway.engines.automatic import engine_name
 from gateway.engines.outbound import refuse_outbound
 from gateway.errors import GatewayError
 from gateway.runtime.memory import HOST, Ledger, readable
-from gateway.runtime.need import needed_bytes, sizes
+from gateway.runtime.need import needed_bytes, weights_size
 from gateway.runtime.placement import ranked, wished
 from gateway.runtime.registry import task_of
 from gateway.weights.footprint import Footprints
@@ -68,10 +68,10 @@ class Fit:
             return
         measured = self._footprints.read(spec)
         gpus = {device: size for device, size in self.ledger.budgets.items() if device != HOST}
-        known = sizes(spec, files) if files is not None else {"files_bytes": 0}
+        size = weights_size(spec, files)
         devices = wished(spec.device, gpus, ignores_gpus=measured.ignores_gpus)
         budgets = self.ledger.budgets
-        needed = {device: needed_bytes(spec, measured, device=device, budgets=budgets, **known) for device in devices}
+        needed = {device: needed_bytes(spec, measured, size, device, budgets) for device in devices}
         for _ in range(spec.replicas.min):
             taken = Counter(device for one in self.ledger if one.holder == spec.name for device in one.held)
             free = {device: self.ledger.free_bytes(device) for device in budgets}
