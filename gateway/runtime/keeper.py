@@ -53,7 +53,7 @@ class Keeper:
                 await tenancy.serve()
                 await self._part(tenancy)
         except BaseException:
-            tenancy.replica.fail_inside(ModelUnavailable(f"{self.spec.name} is shutting down"))
+            tenancy.replica.inside.fail(ModelUnavailable(f"{self.spec.name} is shutting down"))
             raise
         finally:
             await self._clear(STOP_S)
@@ -105,7 +105,7 @@ class Keeper:
     async def _part(self, tenancy: Tenancy) -> None:
         """End a replica that was served; whether it is missed, and when to try again, depends on why."""
         if tenancy.is_lost:
-            self._failures = 1 if tenancy.replica.has_served else self._failures + 1
+            self._failures = 1 if tenancy.replica.inside.has_served else self._failures + 1
         else:
             self._failures = 0
             self.place.wants_itself = self.place.is_recycling = tenancy.leaving == "outgrown"
