@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,7 +17,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Cloudflare Workers AI's routes from your own machine.",
 )
 app.command("serve")(serve.serve)
 app.command("ready")(ready.ready)
@@ -25,6 +25,21 @@ app.command("doctor")(doctor.doctor)
 models.app.command("reload")(reload.reload)
 app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove; and reload models.yaml.")
 app.add_typer(keys.app, name="keys", help="API keys: create, list, show, revoke.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Cloudflare Workers AI's routes from your own machine."""
 
 
 @app.command("version")
