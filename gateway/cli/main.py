@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -50,6 +51,8 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a failure that has an explanation is one line, not a traceback."""
+    # Unwinds instead of dying on the spot: a pull ends the pip that it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except GatewayError as error:

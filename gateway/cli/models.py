@@ -81,7 +81,11 @@ def pull(
     if not chosen:
         raise ConfigError("nothing to pull: give names, --starters or --all (`gateway models list` shows the rows)")
     bar = TransferBar(terminal.console())
-    _each(chosen, lambda spec: f"{spec.name} is here: {catalog.store.pull(spec, bar)}")
+    try:
+        _each(chosen, lambda spec: f"{spec.name} is here: {catalog.store.pull(spec, bar)}")
+    except KeyboardInterrupt:
+        terminal.say("interrupted: what has arrived is kept; pull again to go on from there", stderr=True)
+        raise
 
 
 @app.command()
