@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -56,10 +56,16 @@ def main() -> None:
     try:
         app()
     except GatewayError as error:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print("error:", style="bold red", end=" ")
-        console.print(error.detail, markup=False)
-        sys.exit(1)
+        _fail(error.detail)
+    except OSError as error:  # such as a full disk behind standard output
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("error:", style="bold red", end=" ")
+    console.print(reason, markup=False)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -161,3 +161,11 @@ def test_the_help_of_every_command_shows_its_defaults(
     shown = capsys.readouterr().out
     for default in ("127.0.0.1", "8787", "the user's data directory", "where `gateway serve` would listen"):
         assert f"(default: {default})" in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the device is one of Linux")
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    command = [sys.executable, "-m", "gateway.cli.main", "version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
