@@ -140,6 +140,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     from gateway import logs
     from gateway.api.live.socket import MAX_FRAME_BYTES
     from gateway.api.protocol import BoundedProtocol
+    from gateway.api.upgrade import AnsweredUpgrade
     from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
 
@@ -156,7 +157,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             ssl_keyfile=settings.tls_key,
             loop="uvloop",
             http=BoundedProtocol.patient_for(settings.client_timeout_s),
-            ws="websockets-sansio",
+            ws=AnsweredUpgrade,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,
             ws_ping_timeout=60.0,
