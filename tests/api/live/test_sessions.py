@@ -48,6 +48,7 @@ async def refused(url: str, **headers: str) -> tuple[int, Any]:
         ("flux", PCM | {"sample_rate": 48_001}, 5006, "'/sample_rate' must be <= 48000"),
         ("nova", PCM | {"sample_rate": 48_001}, 5006, "'/sample_rate' of a WebSocket must be <= 48000"),
         ("nova", PCM | {"channels": 3}, 5006, "'/channels' of a WebSocket must be <= 2"),
+        ("spell", {"sample_rate": 1}, 5006, "'/sample_rate' must be >= 8000"),
         ("nova", {}, 5006, "'/encoding' of a WebSocket must be one of 'linear16' or 'mulaw'"),
         ("nova", PCM | {"endpointing": "x"}, 5006, "'/endpointing' must be false or from 0 to 60000 milliseconds"),
     ],
