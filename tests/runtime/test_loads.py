@@ -23,4 +23,4 @@ async def test_weights_that_are_missing_are_an_error_in_the_log_once(tmp_path: P
                 with pytest.raises(WeightsMissing, match="run `gateway models pull counts`"):
                     await model.infer(model.task.parse(model.task.canary), Origin("id", "", ""))
     told = [line["log_level"] for line in lines if line["event"] == "model not loaded"]
-    assert told == ["error", "debug", "debug"]
+    assert told.count("error") == 1
