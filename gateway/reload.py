@@ -74,6 +74,7 @@ class Reload:
         return counts
 
     async def _apply(self) -> dict[str, int]:
+        self.keys.refresh()
         specs = await asyncio.to_thread(load_specs, self.file)
         specs = settled(self.settings, self.keys, specs)
         pinned = await asyncio.to_thread(Lock.for_models, self.file)
