@@ -51,6 +51,7 @@ def test_every_shipped_row_has_a_task_and_a_source_and_starters_are_pinned() -> 
         assert spec.source is not None
         # A model's name may be known before any of its revisions is; a starter is fetched without being asked for.
         assert "@main" not in spec.source or (spec.task == "text-generation" and not spec.starter)
+        assert not (spec.starter and "@refs/" in spec.source)
 
 
 def test_the_files_aliases_are_further_names_of_rows() -> None:

@@ -15,6 +15,7 @@ from gateway.api.cost import check_input
 from gateway.api.exchange import exchange_of
 from gateway.api.frames import Frames, NativeFrames
 from gateway.api.keep_alive import keep_alive_s
+from gateway.api.moondream_frames import MoondreamFrames
 from gateway.api.response_frames import ResponseFrames
 from gateway.api.run_frames import RunChatFrames, TextFrames
 from gateway.api.state import state_of
@@ -30,6 +31,7 @@ def frames_for(asked: Asked, origin: Origin, *, is_openai: bool) -> Frames:
         "gpt-oss": RunChatFrames,
         "chat-completion-native": TextFrames if getattr(asked.input, "is_completion", False) else RunChatFrames,
         "responses": ResponseFrames,
+        "moondream": MoondreamFrames,
     }
     writer = writers.get(asked.form.shape)
     return NativeFrames() if writer is None else writer(asked.input, origin)

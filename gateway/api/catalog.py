@@ -18,7 +18,7 @@ from gateway.api.routes import ReadRoute
 from gateway.api.state import state_of
 from gateway.errors import BadInput
 from gateway.tasks.base import JSON
-from gateway.tasks.schema import input_schema, output_schema
+from gateway.tasks.schema import input_schema, output_schema, with_batch_input, with_batch_output
 
 _MODEL = {"name": "model", "in": "query", "required": True, "schema": {"type": "string"}}
 
@@ -49,8 +49,11 @@ async def schema(request: Request) -> Response:
     if not name:
         raise BadInput("required properties at '/' are 'model'")
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
-    task = state_of(request).registry.get(unquote(name) if "%" in name else name).task
-    return _success({"input": input_schema(task), "output": output_schema(task)})
+    model = state_of(request).registry.get(unquote(name) if "%" in name else name)
+    input, output = input_schema(model.task), output_schema(model.task)
+    if model.spec.properties.async_queue:
+        input, output = with_batch_input(input), with_batch_output(output)
+    return _success({"input": input, "output": output})
 
 
 async def search_tasks(request: Request) -> Response:

@@ -12,7 +12,7 @@ from gateway.engines.encoding import Encoder
 from gateway.engines.options import read_options
 from gateway.engines.passes import TokenIds
 from gateway.engines.torch_engine import TorchEngine
-from gateway.errors import InputTooLong
+from gateway.errors import BadInput, GatewayError, InputTooLong
 from gateway.tasks import Task, Usage
 from gateway.tasks.text_embeddings import Embedded, EmbeddingsInput
 
@@ -51,8 +51,10 @@ class Engine(TorchEngine):
             texts += [prompt + text for text in passages.texts]
         return texts
 
-    def _fault(self, input: EmbeddingsInput, texts: Sequence[str], rows: Sequence[TokenIds]) -> InputTooLong | None:
-        """The error if the input wants no text cut and one is longer than the window."""
+    def _fault(self, input: EmbeddingsInput, texts: Sequence[str], rows: Sequence[TokenIds]) -> GatewayError | None:
+        """The error if a text has no token at all, or if the input wants none cut and one is beyond the window."""
+        if not all(rows):
+            return BadInput("'/text' must not be empty: this model puts nothing around a text")
         if not input.is_strict():
             return None
         window = self._encoder.window

@@ -9,7 +9,7 @@ from faster_whisper.vad import get_vad_model
 
 from gateway.config import ModelSpec
 from gateway.engines.base import Engine as Base
-from gateway.engines.turn_audio import samples_of
+from gateway.engines.turn_audio import turn_of
 from gateway.engines.voice import voice_in
 from gateway.errors import BadInput
 from gateway.tasks import Task
@@ -32,9 +32,9 @@ class Engine(Base):
 
     def _answer(self, input: TurnInput) -> TurnOutput | BadInput:
         try:
-            samples = samples_of(input, SECONDS)
+            turn = turn_of(input, SECONDS)
         except BadInput as error:
             return error
-        voice = voice_in(samples)
-        silence_s = len(samples) / RATE_HZ - voice[-1].end if voice else CERTAIN_S
-        return TurnOutput.of(round(min(1.0, max(0.0, silence_s) / CERTAIN_S), 4))
+        voice = voice_in(turn.samples)
+        silence_s = len(turn.samples) / RATE_HZ - voice[-1].end if voice else CERTAIN_S
+        return TurnOutput.of(round(min(1.0, max(0.0, silence_s) / CERTAIN_S), 4), turn.whole_s)

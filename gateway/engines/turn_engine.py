@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Engine
-from gateway.engines.turn_audio import samples_of
+from gateway.engines.turn_audio import Turn, turn_of
 from gateway.errors import BadInput
 from gateway.tasks.turn_detection import TurnInput, TurnOutput
 
@@ -26,13 +26,14 @@ class TurnEngine(Engine):
     def run(self, inputs: Sequence[TurnInput]) -> Sequence[TurnOutput | BadInput]:
         """One answer per input, or what is wrong with its audio."""
         outputs: list[TurnOutput | BadInput | None] = [None] * len(inputs)
-        sounds = []
+        turns: list[tuple[int, Turn]] = []
         for index, input in enumerate(inputs):
             try:
-                sounds.append((index, samples_of(input, self.seconds)))
+                turns.append((index, turn_of(input, self.seconds)))
             except BadInput as error:
                 outputs[index] = error
-        if sounds:
-            for (index, _), probability in zip(sounds, self.judge([samples for _, samples in sounds]), strict=True):
-                outputs[index] = TurnOutput.of(probability)
+        if turns:
+            probabilities = self.judge([turn.samples for _, turn in turns])
+            for (index, turn), probability in zip(turns, probabilities, strict=True):
+                outputs[index] = TurnOutput.of(probability, turn.whole_s)
         return [output for output in outputs if output is not None]

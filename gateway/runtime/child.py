@@ -75,7 +75,7 @@ class Child:
             engine, task, loaded = self._load(message)
         except BaseException as error:
             log.exception("load failed")
-            self._pipe.send(LoadFailed(_first_line(error)))
+            self._pipe.send(LoadFailed(_reason(error, Path(message.files))))
             return
         self._pipe.send(loaded)
         engine.watch(self._pipe.stop)
@@ -117,9 +117,11 @@ class Child:
         return confinement
 
 
-def _first_line(error: BaseException) -> str:
-    """The reason for a caller: the last line of a traceback, without the frames."""
+def _reason(error: BaseException, files: Path) -> str:
+    """The reason for a caller: the last line of a traceback, without the frames and without the way to `files`."""
     text = error.detail if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
+    if files.is_absolute():
+        text = text.replace(str(files), files.name)
     return (text.strip().splitlines() or [type(error).__name__])[0][:500]
 
 

@@ -77,14 +77,29 @@ def _mp3(data: bytes) -> float | None:
         a, b, c, d = struct.unpack_from("4B", data, start + 6)
         start += 10 + (a << 21 | b << 14 | c << 7 | d)
     (head,) = struct.unpack_from(">I", data, start)
-    version, layer, index, rate = head >> 19 & 3, head >> 17 & 3, head >> 12 & 15, head >> 10 & 3
-    if head >> 21 != 0x7FF or layer != 1 or version == 1 or not 0 < index < 15 or rate == 3:
+    if mp3_frame_bytes(head) is None:
         return None
+    version, index, rate = head >> 19 & 3, head >> 12 & 15, head >> 10 & 3
     count = next((at for tag in (b"Xing", b"Info") if (at := data.find(tag, start, start + 64)) >= 0), -1)
     if count >= 0 and data[count + 7] & 1:
         (frames,) = struct.unpack_from(">I", data, count + 8)
         return float(frames * (1152 if version == 3 else 576)) / (_MP3_HZ[rate] >> _MP3_HALVINGS[version])
     return (len(data) - start) / (_MP3_KBITS[version == 3][index] * 125)
+
+
+def mp3_frame_bytes(head: int) -> int | None:
+    """How long the MP3 frame with this header is (the first four bytes; ISO 11172-3, 2.4.3.1); None if it is none."""
+    version, layer, index, rate, padding = (
+        head >> 19 & 3,
+        head >> 17 & 3,
+        head >> 12 & 15,
+        head >> 10 & 3,
+        head >> 9 & 1,
+    )
+    if head >> 21 != 0x7FF or layer != 1 or version == 1 or not 0 < index < 15 or rate == 3:
+        return None
+    bits = _MP3_KBITS[version == 3][index] * 1000 * (144 if version == 3 else 72)
+    return bits // (_MP3_HZ[rate] >> _MP3_HALVINGS[version]) + padding
 
 
 _READERS: tuple[tuple[bytes, Callable[[bytes], float | None]], ...] = (

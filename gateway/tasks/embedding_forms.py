@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.tasks.pieces import Usage
+from gateway.tasks.pieces import Counted
 from gateway.tasks.reranking import Contexts, Query, Ranking, best_first
 from gateway.tasks.text_embeddings import (
     Embedded,
@@ -18,7 +18,7 @@ from gateway.tasks.text_embeddings import (
     VectorsOutput,
     task,
 )
-from gateway.tasks.texts import Texts
+from gateway.tasks.texts import AnyTexts, Texts
 from gateway.tasks.validation import Boolean, Text, schema_error
 
 
@@ -28,7 +28,7 @@ class ContextsOutput(BaseModel):
     response: Vectors
     shape: list[int]
     pooling: Pooling
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 class BgeM3Input(EmbeddingsInput):
@@ -69,9 +69,9 @@ class BgeM3Input(EmbeddingsInput):
 
 
 class TextsInput(EmbeddingsInput):
-    """One text or a list of them."""
+    """One text or a list of them; they may be empty."""
 
-    text: Texts
+    text: AnyTexts
 
     def passages(self) -> list[Passages]:
         """The texts."""

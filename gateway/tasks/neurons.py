@@ -70,6 +70,7 @@ UNITS: dict[str, Quantity] = {
     LIVE: _per(60, lambda amounts: amounts.live_audio_s or 0.0),
     "per 1k characters": _per(1000, lambda amounts: amounts.characters),
     "per image": lambda amounts: amounts.images,
+    "per inference request": lambda _: 1,
     "per step": lambda amounts: amounts.steps,
     "per 512 by 512 tile": _output_tiles,
     "per output 512 by 512 tile": _output_tiles,

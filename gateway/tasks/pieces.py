@@ -60,6 +60,11 @@ class Usage:
 Counted = Annotated[Usage, PlainSerializer(Usage.as_dict)]
 
 
+def counted(result: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
+    """An answer's `result` with the token counts in it, if its engine told them."""
+    return result if usage is None else result | {"usage": usage.as_dict()}
+
+
 @dataclass(slots=True)
 class ToolCallDelta:
     """An increment of the tool call at `index` of its choice.

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost, tokens_of
-from gateway.tasks.pieces import Usage
+from gateway.tasks.pieces import Counted, counted
 from gateway.tasks.validation import Integer, Text
 
 MAX_CONTEXTS = 3000
@@ -56,7 +56,7 @@ class Ranking(BaseModel):
     """Contexts, best first."""
 
     response: list[Ranked]
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 def best_first(scores: Sequence[float], top_k: int | None = None) -> list[Ranked]:
@@ -71,5 +71,5 @@ TASK = Task(
     input=RerankingInput,
     output=Ranking,
     canary={"query": "weather", "contexts": [{"text": "a fine day"}]},
-    render=lambda output: {"response": output.response},
+    render=lambda output: counted({"response": output.response}, output.usage),
 )

@@ -66,6 +66,19 @@ def output_schema(task: Task) -> dict[str, Any]:
     return {"oneOf": forms} if len(forms) > 1 else schema
 
 
+def with_batch_input(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a request may be where a batch of them may stand in its place."""
+    requests = {"type": "array", "items": schema, "minItems": 1}
+    batch = {"title": "Batch", "type": "object", "properties": {"requests": requests}, "required": ["requests"]}
+    return {"anyOf": [schema, batch]}
+
+
+def with_batch_output(schema: dict[str, Any]) -> dict[str, Any]:
+    """What `result` is where it may also name a batch that was taken."""
+    taken = {"title": "Async response", "type": "object", "properties": {"request_id": {"type": "string"}}}
+    return {"anyOf": [schema, {**taken, "required": ["request_id"], "contentType": JSON}]}
+
+
 class _Plain(GenerateJsonSchema):
     """Pydantic's schemas without field titles and, in inputs, without the null that stands for an absent field."""
 

@@ -13,8 +13,9 @@ from gateway.tasks.audio_header import seconds
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost
 from gateway.tasks.media import vowels
+from gateway.tasks.speech_audio import AudioObjectOrBase64
 from gateway.tasks.transcript import Segment, Transcript, TranscriptionInfo, Word, to_vtt
-from gateway.tasks.validation import Base64, Boolean, ByteArray, Integer, Number, Text
+from gateway.tasks.validation import Boolean, ByteArray, Integer, Number, Text
 
 LanguageTag = Annotated[Text, Field(max_length=32)]
 
@@ -62,9 +63,9 @@ class WhisperInput(SpeechInput):
 
 
 class WhisperTurboInput(SpeechInput):
-    """JSON with `audio` as base64, and Whisper's decoding options."""
+    """JSON with `audio` as base64, plain or in an object, and Whisper's decoding options."""
 
-    audio: Base64
+    audio: AudioObjectOrBase64
     task: Literal["transcribe", "translate"] = "transcribe"
     language: LanguageTag | None = None
     vad_filter: Boolean = False

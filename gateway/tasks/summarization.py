@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from gateway.tasks.base import Extent, Task, TaskInput
-from gateway.tasks.pieces import Usage
+from gateway.tasks.pieces import Counted, counted
 from gateway.tasks.validation import Integer, Text
 
 
@@ -26,7 +26,7 @@ class SummarizationOutput(BaseModel):
     """The summary."""
 
     summary: str
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 TASK = Task(
@@ -35,5 +35,5 @@ TASK = Task(
     input=SummarizationInput,
     output=SummarizationOutput,
     canary={"input_text": "a fine day", "max_length": 8},
-    render=lambda output: {"summary": output.summary},
+    render=lambda output: counted({"summary": output.summary}, output.usage),
 )

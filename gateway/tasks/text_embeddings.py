@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, WithJsonSchema
 
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost, tokens_of
-from gateway.tasks.pieces import Usage
+from gateway.tasks.pieces import Counted, Usage, counted
 from gateway.tasks.texts import Texts
 
 Vectors = Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": "array", "items": {"type": "number"}}})]
@@ -45,7 +45,7 @@ class VectorsOutput(BaseModel):
 
     shape: list[int]
     data: Vectors
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 class TextEmbeddingsOutput(VectorsOutput):
@@ -104,7 +104,12 @@ class TextEmbeddingsInput(EmbeddingsInput):
 
 
 def task(shape: str, input: type[EmbeddingsInput], output: Any, *fields: str) -> Task:
-    """The form `shape` of the task; its answer has those `fields` of the output that are there."""
+    """The form `shape` of the task; its answer has those `fields` of the output that are there, and the usage."""
+
+    def render(output: Any) -> dict[str, Any]:
+        values = {name: value for name in fields if (value := getattr(output, name, None)) is not None}
+        return counted(values, output.usage)
+
     return Task(
         name="text-embeddings",
         title="Text Embeddings",
@@ -112,7 +117,7 @@ def task(shape: str, input: type[EmbeddingsInput], output: Any, *fields: str) ->
         output=output,
         canary={"text": "a fine day"},
         shape=shape,
-        render=lambda output: {name: value for name in fields if (value := getattr(output, name, None)) is not None},
+        render=render,
     )
 
 

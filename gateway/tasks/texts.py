@@ -16,11 +16,17 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def one_or_many(most: int) -> WithJsonSchema:
-    """The schema of a text or a list of one to `most`."""
-    text = {"type": "string", "minLength": 1}
+def one_or_many(most: int, least_length: int = 1) -> WithJsonSchema:
+    """The schema of a text or a list of one to `most`, of at least so many characters each."""
+    text = {"type": "string", "minLength": least_length}
     return WithJsonSchema({"anyOf": [text, {"type": "array", "items": text, "minItems": 1, "maxItems": most}]})
 
 
 ListOfTexts = Annotated[list[Filled], BeforeValidator(_as_list)]
 Texts = Annotated[ListOfTexts, Field(min_length=1, max_length=MAX_TEXTS), one_or_many(MAX_TEXTS)]
+# Some models' schemas have no bound for the length of a text: an empty one has a vector, too.
+AnyTexts = Annotated[
+    Annotated[list[Text], BeforeValidator(_as_list)],
+    Field(min_length=1, max_length=MAX_TEXTS),
+    one_or_many(MAX_TEXTS, 0),
+]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost, tokens_of
 from gateway.tasks.languages import INDIC, M2M100, find_code
-from gateway.tasks.pieces import Usage
+from gateway.tasks.pieces import Counted, Usage, counted
 from gateway.tasks.texts import ListOfTexts, one_or_many
 from gateway.tasks.validation import Text, schema_error
 
@@ -86,7 +86,7 @@ class TranslationOutput(BaseModel):
     """The translation."""
 
     translated_text: str
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 TASK = Task(
@@ -96,7 +96,7 @@ TASK = Task(
     output=TranslationOutput,
     canary={"text": "a fine day", "target_lang": "fr"},
     shape="m2m100",
-    render=lambda output: {"translated_text": output.translated_text},
+    render=lambda output: counted({"translated_text": output.translated_text}, output.usage),
 )
 
 
@@ -137,7 +137,7 @@ class IndicOutput(BaseModel):
     """The translations, in the order of the texts."""
 
     translations: list[str]
-    usage: Usage | None = Field(default=None, exclude=True)
+    usage: Counted | None = None
 
 
 INDIC_TRANS = Task(
@@ -147,5 +147,5 @@ INDIC_TRANS = Task(
     output=IndicOutput,
     canary={"text": "a fine day", "target_language": "hin_Deva"},
     shape="indictrans2",
-    render=lambda output: {"translations": output.translations},
+    render=lambda output: counted({"translations": output.translations}, output.usage),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.tasks import media
+from gateway.tasks.amounts import Amounts
 from gateway.tasks.base import Extent, Task, TaskInput
 from gateway.tasks.cost import Cost
 from gateway.tasks.speech_audio import AudioObjectOrBase64
@@ -33,6 +34,11 @@ class TurnInput(TaskInput):
         """All that is listened to."""
         return {"audio_seconds": WINDOW_S}
 
+    @property
+    def raw_s(self) -> float:
+        """How long it is, if it is raw samples."""
+        return len(self.audio) // _SAMPLE_BYTES[self.dtype] / RATE_HZ
+
     def tail(self, seconds: float) -> bytes:
         """The end of raw samples; it alone says whether the speaker is done."""
         size = _SAMPLE_BYTES[self.dtype]
@@ -45,11 +51,12 @@ class TurnOutput(BaseModel):
 
     is_complete: bool
     probability: float
+    audio_s: float = Field(exclude=True, description="how long the turn is; it is priced by that")
 
     @classmethod
-    def of(cls, probability: float) -> TurnOutput:
+    def of(cls, probability: float, audio_s: float) -> TurnOutput:
         """The answer for a probability."""
-        return cls(is_complete=probability > 0.5, probability=probability)
+        return cls(is_complete=probability > 0.5, probability=probability, audio_s=audio_s)
 
 
 TASK = Task(
@@ -58,6 +65,8 @@ TASK = Task(
     input=TurnInput,
     output=TurnOutput,
     canary={"audio": media.vowels(0.5)},
+    render=TurnOutput.model_dump,
     media_field="audio",
     takes_query=True,
+    measure=lambda _input, output: Amounts(audio_s=output.audio_s),
 )

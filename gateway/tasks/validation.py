@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -145,8 +144,15 @@ def bytes_of_numbers(value: Any) -> Any:
     return value
 
 
+def decode_base64(text: str) -> bytes:
+    """The bytes of base64 text (RFC 4648, padding optional; line breaks as in RFC 2045); raises `ValueError`."""
+    if "\n" in text:  # as `base64` and `openssl` write it
+        text = "".join(text.split())
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
 def bytes_of_base64(value: Any) -> Any:
-    """Base64 text, plain or as a data URI, as bytes (RFC 4648, padding optional)."""
+    """Base64 text, plain or as a data URI, as bytes."""
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
@@ -155,8 +161,8 @@ def bytes_of_base64(value: Any) -> Any:
         raise schema_error("an address, where the file itself is expected")
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        return decode_base64(text)
+    except ValueError:
         raise PydanticCustomError("base64", "not base64", {"type": "string"}) from None
 
 

@@ -10,7 +10,9 @@ from gateway.weights.hub import HubSource
 from gateway.weights.local import LocalSource
 from gateway.weights.pypi import PackageSource
 
-_HUB = re.compile(r"hf:(?P<repo>\w[\w.-]*/\w[\w.-]*)@(?P<revision>\w[\w.-]*)(?:/(?P<path>.+))?")
+# What a hub's pull request brings is under a name of its own: models are often converted to safetensors in one.
+_REVISION = r"refs/pr/\d+|\w[\w.-]*"
+_HUB = re.compile(rf"hf:(?P<repo>\w[\w.-]*/\w[\w.-]*)@(?P<revision>{_REVISION})(?:/(?P<path>.+))?")
 _PACKAGE = re.compile(r"pypi:(?P<dist>\w[\w.-]*)==(?P<version>\w[\w.!+-]*)(?:/(?P<path>.+))?")
 FORMS = "hf:org/repo@revision[/file], pypi:dist==version/path/in/wheel or file:/path"
 

@@ -46,7 +46,7 @@ def rows(folder: Path) -> list[ModelSpec]:
     return [
         row("classify", classify, "fake", aliases=["@cf/test/alias"]),
         row("embed", "text-embeddings", "fake"),
-        row("embed-cut", "text-embeddings", "fake", shape="embeddinggemma"),
+        row("embed-cut", "text-embeddings", "fake", shape="embeddinggemma", properties={"async_queue": True}),
         row("listen", listen, "fake", shape="whisper"),
         row("listen-turbo", listen, "fake", shape="whisper-large-v3-turbo"),
         row("listen-nova", listen, "fake", shape="nova-3"),

@@ -25,7 +25,9 @@ PRICED_BY = {
     "text-embeddings": [{"per M input tokens"}],
     "text-classification": [{"per M input tokens"}],
     "reranking": [{"per M input tokens"}],
+    "translation": [{"per M input tokens", "per M output tokens"}],
     "automatic-speech-recognition": [{"per audio minute"}],
+    "voice-activity-detection": [{"per audio minute"}],
     "image-classification": [{"per image"}],
     "text-to-image": [
         {"per step"},

@@ -172,6 +172,30 @@ async def test_a_model_of_two_requests_describes_both() -> None:
     assert not fits(schema, {"instructions": "y"})
 
 
+async def test_rows_that_queue_describe_their_batches_too(served: Served) -> None:
+    async def described(name: str) -> dict[str, Any]:
+        schema = await served.http.get(f"{AI}/models/schema", params={"model": f"@cf/test/{name}"})
+        found: dict[str, Any] = schema.json()["result"]
+        return found
+
+    queues, other = await described("embed-cut"), await described("embed")
+    one = {"text": "x"}
+    batch = {"requests": [one, {"text": ["y"]}]}
+    assert [fits(queues["input"], document) for document in (one, batch, {"requests": []}, {})] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not fits(other["input"], batch)
+    for document in (one, batch):
+        answer = await served.run("embed-cut", json=document)
+        Draft202012Validator(queues["output"]).validate(answer.json()["result"])
+    for schema in queues.values():
+        Draft202012Validator.check_schema(schema)
+        assert all(set(part) <= WORDS for part in inside(schema))
+
+
 async def test_raw_media_is_described_by_its_type(served: Served) -> None:
     schema = await served.http.get(f"{AI}/models/schema", params={"model": "@cf/test/speak-raw"})
     answer = await served.run("speak-raw", json={"text": "x"})

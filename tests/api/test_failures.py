@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.conftest import ACCOUNT, Served, run_path, until
+from gateway.app import create_app
+from gateway.config import Settings
+from tests.api.conftest import ACCOUNT, BEARER, FIXTURES, Served, client_of, row, run_path, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 JSON = "application/json"
@@ -126,6 +129,17 @@ async def test_clients_are_told_not_to_retry_what_cannot_succeed(
 async def test_a_model_that_cannot_be_loaded(served: Served) -> None:
     response = await served.run("unloadable", json={"text": "a"})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (503, 3050)
+
+
+async def test_where_the_weights_are_is_not_told(tmp_path: Path) -> None:
+    files = tmp_path / "weights"
+    files.mkdir()
+    lost = row("lost", "text-classification", f"{FIXTURES}.names_its_files:Engine", source=f"file:{files}")
+    app = create_app(Settings(home=tmp_path, grace_s=0.0), [lost])
+    async with app.router.lifespan_context(app), client_of(app, headers=BEARER) as client:
+        text = (await client.post(run_path("lost"), json={"text": "a"})).text
+    assert "OSError: no model.safetensors found in directory weights, only weights/notes.txt" in text
+    assert str(tmp_path) not in text
 
 
 async def test_a_full_queue_refuses_at_once(served: Served) -> None:

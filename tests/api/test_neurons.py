@@ -38,6 +38,7 @@ ROWS = [
         [{"unit": "per audio minute", "price": 0.066}],
         shape="whisper",
     ),
+    priced("turn", "voice-activity-detection", "silero_turn", [{"unit": "per audio minute", "price": 0.066}]),
     priced("speak", "text-to-speech", "fake", CHARACTERS, shape="melotts"),
     priced("speak-raw", "text-to-speech", "fake", CHARACTERS, shape="aura"),
     priced("speak-never", "text-to-speech", NEVER, CHARACTERS, shape="aura", options={"fault": "/"}),
@@ -67,6 +68,7 @@ def chat_path(route: str) -> str:
         ("chat", {"json": {"prompt": "four words of text"}}, "12.00"),  # 4 x 1 neuron in, 4 x 2 out
         ("embed", {"json": {"text": ["two words", "three more words"]}}, "5.00"),
         ("listen", {"content": vowels(0.5)}, "100.00"),  # the engine says: one second
+        ("turn", {"content": vowels(0.5)}, "50.00"),
         ("speak", {"json": {"prompt": "twelve chars"}}, "12.00"),
         ("speak-raw", {"json": {"text": "twelve chars"}}, "12.00"),
         ("blinks", {"json": {"prompt": "a b"}}, None),
@@ -101,6 +103,12 @@ async def test_the_token_counts_of_an_answer_tell_them(http: httpx.AsyncClient) 
     objects = (await http.post(run_path("chat-objects"), json={"messages": messages})).json()["result"]["usage"]
     assert native == objects
     assert (native["total_tokens"], native["neurons"]) == (6, pytest.approx(9.0))
+
+
+async def test_vectors_come_with_the_tokens_of_their_texts(http: httpx.AsyncClient) -> None:
+    answer = await http.post(run_path("embed"), json={"text": ["two words", "three more words"]})
+    usage = answer.json()["result"]["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["neurons"]) == (5, 0, pytest.approx(5.0))
 
 
 @pytest.mark.parametrize("name", ["chat", "chat-objects"])

@@ -146,7 +146,9 @@ async def test_bad_numbers_fail_alike_in_small_and_large_bodies(
             "embed",
             {"text": "a b", "stream": True},
             JSON,
-            b'{"result":{"shape":[1,3],"data":[[3.0,1.0,1.0]],"pooling":"mean"},"success":true,"errors":[],"messages":[]}',
+            b'{"result":{"shape":[1,3],"data":[[3.0,1.0,1.0]],"pooling":"mean","usage":{"prompt_tokens":2,'
+            b'"completion_tokens":0,"total_tokens":2,"prompt_tokens_details":{"cached_tokens":0}}},'
+            b'"success":true,"errors":[],"messages":[]}',
         ),
         (
             "chat",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +95,28 @@ def test_a_chat_about_pictures_streams_what_it_says_at_once(client: Cloudflare, 
 def test_moondreams_form(client: Cloudflare) -> None:
     body = {"task": "query", "question": "What?", "image": uri(PICTURES[0]), "temperature": 0, "max_tokens": TOKENS}
     answer: Any = client.ai.run(MOONDREAM, account_id=ACCOUNT, extra_body=body)
-    assert set(answer) == {"finish_reason", "metrics", "answer"}
-    assert answer["metrics"]["output_tokens"] == TOKENS
+    assert {name for name, value in answer.items() if value is not None} == {
+        "finish_reason",
+        "metrics",
+        "answer",
+        "usage",
+    }
+    assert answer["metrics"]["output_tokens"] == answer["usage"]["completion_tokens"] == TOKENS
     assert answer["metrics"]["decode_time_ms"] > 0
+
+
+def test_moondreams_form_streams_what_it_says_at_once(client: Cloudflare, site: Site) -> None:
+    body = {"task": "caption", "image": uri(PICTURES[1]), "temperature": 0, "max_tokens": TOKENS}
+    whole: Any = client.ai.run(MOONDREAM, account_id=ACCOUNT, extra_body=body)
+    with client.ai.with_streaming_response.run(
+        MOONDREAM, account_id=ACCOUNT, extra_body=body | {"stream": True}
+    ) as answer:
+        events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: {")]
+    texts = [event["chunk"]["caption"] for event in events if "chunk" in event]
+    assert len(texts) > 1
+    assert all(later.startswith(text.rstrip("\ufffd")) for text, later in pairwise(texts))
+    (end,) = (event for event in events if event.get("status") == "succeeded")
+    assert texts[-1] == end["output"][-1]["caption"] == whole["caption"]
 
 
 @pytest.mark.parametrize(

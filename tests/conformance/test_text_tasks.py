@@ -43,7 +43,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def server(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    kinds = {RERANKER: "task: reranking, engine: reranker", TRANSLATOR: "task: translation, engine: translator"}
+    price = "properties: {price: [{unit: per M input tokens, price: 11.0}]}"  # one neuron a token
+    kinds = {
+        RERANKER: f"task: reranking, engine: reranker, {price}",
+        TRANSLATOR: "task: translation, engine: translator",
+    }
     kinds[SUMMARIZER] = "task: summarization, engine: summarizer"
     kinds |= {name: f"task: text-embeddings, shape: {like}, engine: embedder" for like, name in EMBEDDERS.items()}
     rows = [
@@ -75,6 +79,13 @@ async def run_all(server: Server, model: str, bodies: list[dict[str, Any]]) -> l
         return [(await response.json())["result"] for response in responses]
 
 
+def told(result: dict[str, Any]) -> dict[str, Any]:
+    """The result without its token counts, which have to add up."""
+    usage = result.pop("usage")
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
+    return result
+
+
 def contexts(texts: list[str]) -> list[dict[str, str]]:
     return [{"text": text} for text in texts]
 
@@ -92,7 +103,7 @@ async def test_reranking_equals_the_library(server: Server, folders: dict[str, P
     bodies = [{"query": text, "contexts": contexts(TEXTS)} for text in TEXTS]
     for body, result in zip(bodies, await run_all(server, RERANKER, bodies), strict=True):
         expected = model.rank(body["query"], TEXTS)
-        assert list(result) == ["response"]
+        assert list(told(result)) == ["response"]
         assert [item["id"] for item in result["response"]] == [item["corpus_id"] for item in expected]
         assert_close([item["score"] for item in result["response"]], [item["score"] for item in expected])
 
@@ -101,6 +112,17 @@ def test_reranking_gives_the_best_few(client: Cloudflare) -> None:
     everything = run(client, RERANKER, query="a b", contexts=contexts(TEXTS))["response"]
     best = run(client, RERANKER, query="a b", contexts=contexts(TEXTS), top_k=2)["response"]
     assert [item["id"] for item in best] == [item["id"] for item in everything[:2]]
+
+
+def test_the_tokens_of_a_ranking_are_those_of_its_pairs(client: Cloudflare, folders: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folders[RERANKER], local_files_only=True)
+    tokens = sum(map(len, tokenizer(["a b"] * len(TEXTS), TEXTS)["input_ids"]))
+    body = {"query": "a b", "contexts": contexts(TEXTS)}
+    answer = client.ai.with_raw_response.run(RERANKER, account_id=ACCOUNT, extra_body=body)
+    usage = answer.json()["result"]["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (tokens, 0)
+    assert usage["neurons"] == pytest.approx(tokens)
+    assert answer.headers["cf-ai-neurons"] == f"{tokens}.00"
 
 
 @pytest.mark.parametrize("like", EMBEDDERS)
@@ -112,7 +134,7 @@ async def test_embeddings_equal_the_library(server: Server, folders: dict[str, P
     expected = model.encode_document(TEXTS) if like == "qwen3-embedding" else model.encode(TEXTS)
     pooling = {"pooling": "cls"} if like == "bge-m3" else {}
     for result in results:
-        assert {key: value for key, value in result.items() if key != "data"} == {
+        assert {key: value for key, value in told(result).items() if key != "data"} == {
             "shape": [len(result["data"]), 32],
             **pooling,
         }
@@ -155,7 +177,7 @@ async def test_translations_into_several_languages_equal_the_library(server: Ser
             ids = model.generate(
                 **tokenizer(text, return_tensors="pt"), forced_bos_token_id=tokenizer.get_lang_id(target)
             )
-        assert result == {"translated_text": tokenizer.decode(ids[0], skip_special_tokens=True)}
+        assert told(result) == {"translated_text": tokenizer.decode(ids[0], skip_special_tokens=True)}
 
 
 async def test_summaries_equal_the_library(server: Server, folders: dict[str, Path]) -> None:
@@ -167,7 +189,7 @@ async def test_summaries_equal_the_library(server: Server, folders: dict[str, Pa
         encoded = tokenizer(body["input_text"], return_tensors="pt", return_token_type_ids=False)
         with torch.inference_mode():
             ids = model.generate(**encoded, max_length=body["max_length"])
-        assert result == {"summary": tokenizer.decode(ids[0], skip_special_tokens=True).strip()}
+        assert told(result) == {"summary": tokenizer.decode(ids[0], skip_special_tokens=True).strip()}
 
 
 @pytest.mark.parametrize(

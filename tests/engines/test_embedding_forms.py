@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.embedder import Engine
-from gateway.errors import InputTooLong
+from gateway.errors import BadInput, InputTooLong
 from gateway.tasks import TASKS
 from tests import tiny, tiny_text
 
@@ -84,10 +86,29 @@ def test_a_default_prompt_of_the_folder_counts(tmp_path: Path) -> None:
 def test_the_form_of_plamo_is_for_any_embedder(folders: dict[str, Path]) -> None:
     files, texts = folders["bge-m3"], tiny.words(3, 20)
     many, one = run(engine(files, "plamo-embedding"), {"text": texts}, {"text": texts[0]})
-    assert list(many) == ["data", "shape"]
+    assert list(many) == ["data", "shape", "usage"]
     assert_close(many["data"], library(files).encode(texts))
     assert_close(one["data"], [many["data"][0]])
     assert (many["shape"], one["shape"]) == ([3, tiny_text.WIDTH], [1, tiny_text.WIDTH])
+
+
+@pytest.mark.parametrize("shape", ["plamo-embedding", "embeddinggemma"])
+def test_an_empty_text_has_a_vector_where_the_form_has_no_bound(folders: dict[str, Path], shape: str) -> None:
+    files = folders["bge-m3"]
+    (answer,) = run(engine(files, shape), {"text": ["a b", ""]})
+    assert_close(answer["data"], library(files).encode(["a b", ""]))
+    assert isinstance(run(engine(files, shape), {"text": ""})[0]["data"], np.ndarray)
+
+
+def test_an_empty_text_without_a_token_is_refused_and_spares_its_neighbours(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    files = shutil.copytree(folders["bge-m3"], tmp_path / "model")
+    tokenizer = json.loads((files / "tokenizer.json").read_text())
+    (files / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
+    bad, good = run(engine(files, "plamo-embedding"), {"text": ["a", ""]}, {"text": "a"})
+    assert isinstance(bad, BadInput)
+    assert good["shape"] == [1, tiny_text.WIDTH]
 
 
 def test_qwen_prompts_follow_the_kind_of_text(folders: dict[str, Path]) -> None:
@@ -116,7 +137,7 @@ def test_bge_m3_ranks_contexts_for_a_query(folders: dict[str, Path]) -> None:
     model, texts = library(folders["bge-m3"]), tiny.words(20, 50)
     (answer,) = run(engine(folders["bge-m3"], "bge-m3"), {"query": "a b c", "contexts": contexts(texts)})
     expected = model.similarity(model.encode_query(["a b c"]), model.encode_document(texts))[0].numpy()
-    assert list(answer) == ["response"]
+    assert list(answer) == ["response", "usage"]
     assert [item.id for item in answer["response"]] == list(np.argsort(-expected, kind="stable"))
     assert_close([item.score for item in answer["response"]], np.sort(expected)[::-1])
 
@@ -124,7 +145,7 @@ def test_bge_m3_ranks_contexts_for_a_query(folders: dict[str, Path]) -> None:
 def test_bge_m3_embeds_contexts_without_a_query(folders: dict[str, Path]) -> None:
     texts = tiny.words(5, 50)
     (answer,) = run(engine(folders["bge-m3"], "bge-m3"), {"contexts": contexts(texts)})
-    assert list(answer) == ["response", "shape", "pooling"]
+    assert list(answer) == ["response", "shape", "pooling", "usage"]
     assert (answer["shape"], answer["pooling"]) == ([5, 32], "cls")
     assert_close(answer["response"], library(folders["bge-m3"]).encode(texts))
 

@@ -117,6 +117,34 @@ def test_every_way_to_send_samples_says_the_same(engine: Engine) -> None:
     assert others == pytest.approx([first] * 4, abs=1e-5)
 
 
+def test_what_is_measured_is_the_whole_turn_not_the_end_that_is_heard(engine: Engine, tmp_path: Path) -> None:
+    samples = noise(20.5)
+    whole = np.round(samples * 32767).astype("<i2")
+    raw, file = TASK.parse_raw(whole.tobytes()), TASK.parse_raw(media.wav(whole, RATE_HZ))
+    inputs = [turn(samples), turn(samples, "float64"), raw, file]
+    for judge in (engine, Silero(spec("silero_turn"), TASK, tmp_path)):
+        assert [TASK.measure(*pair).audio_s for pair in zip(inputs, judge.run(inputs), strict=True)] == [20.5] * 4
+
+
+@pytest.mark.parametrize("encoding", ["mp3", "aac", "opus", "flac", "linear16", "mulaw"])
+def test_files_of_every_kind_are_read_as_files(tmp_path: Path, encoding: str) -> None:
+    file = media.encoded(media.tone(2.0), encoding)
+    if encoding == "mp3":
+        tags = 10 + int.from_bytes(file[8:10])  # as of a stream that was joined late: frames alone
+        assert file[:3] == b"ID3"
+        file = file[tags:]
+    (judged,) = Silero(spec("silero_turn"), TASK, tmp_path).run([TASK.parse_raw(file)])
+    assert TASK.measure(None, judged).audio_s == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("first", [-1, -1025, -1281, -3585])
+def test_samples_that_begin_like_a_frame_are_samples(tmp_path: Path, first: int) -> None:
+    samples = np.round(noise(1.0) * 32767).astype("<i2")
+    samples[0] = first
+    (judged,) = Silero(spec("silero_turn"), TASK, tmp_path).run([TASK.parse_raw(samples.tobytes())])
+    assert TASK.measure(None, judged).audio_s == 1.0
+
+
 def test_bad_audio_spares_its_neighbours(engine: Engine) -> None:
     infinite = TASK.parse_raw(struct.pack("<f", float("inf")) * 100, {"dtype": "float32"})
     good, bad, empty, broken = engine.run(

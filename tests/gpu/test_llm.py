@@ -18,7 +18,7 @@ from gateway.engines.llm.paged import PagedStepper
 from gateway.engines.llm.transformers import TransformersModel
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, load
-from tests.engines.llm.token_streams import decoding, run, token_model
+from tests.engines.llm.token_streams import decoding, library_model, run, token_model
 from tests.seeing import shown
 from tests.tiny_vision import picture
 
@@ -46,7 +46,7 @@ def model(request: pytest.FixtureRequest, files: Path) -> TransformersModel:
 
 def test_logprobs_are_close_to_the_cpus(model: TransformersModel, files: Path) -> None:
     on_cpu = token_model(files)
-    exact = model._model.dtype == torch.float32
+    exact = library_model(model).dtype == torch.float32
     for prompt in PROMPTS:
         (there,) = run(model, (prompt, decoding(1, logprobs=0)))
         (here,) = run(on_cpu, (prompt, decoding(1, logprobs=262)))
@@ -59,7 +59,7 @@ def test_streams_side_by_side_end_as_they_should(model: TransformersModel, tempe
     streams = [(prompt, decoding(20, temperature=temperature, seed=i)) for i, prompt in enumerate(PROMPTS)]
     told = run(model, *streams)
     assert all(len(one.ids) == 20 or one.finish_reason == "stop" for one in told)
-    if model._model.dtype == torch.float32:
+    if library_model(model).dtype == torch.float32:
         assert [one.ids for one in told] == [run(model, stream)[0].ids for stream in streams]
 
 
@@ -76,7 +76,7 @@ def test_a_prefix_is_found_again(model: TransformersModel) -> None:
     first, second = (run(model, stream)[0] for stream in streams)
     kept_apart = isinstance(model._stepper, MergedStepper)
     assert (first.cached, second.cached) == (0, len(PROMPTS[1]) - 1 if kept_apart else 0)
-    if model._model.dtype == torch.float32:
+    if library_model(model).dtype == torch.float32:
         assert first.ids == second.ids
 
 

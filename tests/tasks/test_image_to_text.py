@@ -62,11 +62,13 @@ def test_messages_count_before_a_prompt() -> None:
         (MOONDREAM, {"task": "point", "image": URI}, "'/task': this model answers query and caption, not point"),
         (MOONDREAM, {"task": "detect", "image": URI, "target": "a dog"}, "query and caption, not detect"),
         (MOONDREAM, {"task": "draw"}, "'/task' must be one of"),
-        (MOONDREAM, {"task": "query", "image": URI}, "are 'question' for the task query"),
+        (MOONDREAM, {"question": ""}, "Length of '/question' must be >= 1"),
+        (MOONDREAM, {"question": "?", "max_tokens": 28_673}, "'/max_tokens' must be <= 28672"),
+        (MOONDREAM, {"question": "?", "temperature": 2.1}, "'/temperature' must be <= 2"),
+        (MOONDREAM, {"question": "?", "max_objects": 501}, "'/max_objects' must be <= 500"),
         (MOONDREAM, {"task": "caption"}, "are 'image' for the task caption"),
         (MOONDREAM, {"task": "caption", "image": "https://example.com/a.png"}, "'/image': must be a data URI"),
         (MOONDREAM, {"task": "caption", "image": URI, "caption_length": "huge"}, "'/caption_length' must be one of"),
-        (MOONDREAM, {"task": "caption", "image": URI, "stream": True}, "'/stream' must be false"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(task: Any, body: dict[str, Any], detail: str) -> None:
@@ -86,6 +88,13 @@ def test_moondream_captions_have_three_lengths(length: str) -> None:
     assert (generation.prompt, generation.images) == (CAPTIONS[length], (PNG,))
 
 
+def test_moondream_is_asked_with_the_defaults_of_its_schema() -> None:
+    generation = asked(MOONDREAM, image=URI)
+    assert (generation.prompt, generation.images, generation.think) == ("What's in this image?", (PNG,), True)
+    assert (generation.temperature, generation.top_p, generation.default_tokens) == (0.5, 0.9, 8192)
+    assert asked(MOONDREAM, question="Why?").images == ()
+
+
 @pytest.mark.parametrize("reasoning", [True, False])
 def test_moondreams_answer_has_its_timings_and_what_was_asked_for(reasoning: bool) -> None:
     usage = Usage(7, 2, prefill_s=0.25, decode_s=0.5)
@@ -94,5 +103,13 @@ def test_moondreams_answer_has_its_timings_and_what_was_asked_for(reasoning: boo
     assert MOONDREAM.collect is not None
     result = MOONDREAM.render(MOONDREAM.collect(pieces, input))
     metrics = {"input_tokens": 7, "output_tokens": 2, "prefill_time_ms": 250, "decode_time_ms": 500, "ttft_ms": 250}
-    expected = {"finish_reason": "stop", "metrics": metrics, "answer": "A cat"}
-    assert result == expected | ({"reasoning": {"text": "hm"}} if reasoning else {})
+    assert result == {
+        "finish_reason": "stop",
+        "metrics": metrics,
+        "answer": "A cat",
+        "caption": None,
+        "points": None,
+        "objects": None,
+        "reasoning": {"text": "hm", "grounding": []} if reasoning else None,
+        "usage": usage.as_dict(),
+    }

@@ -15,6 +15,7 @@ from gateway.tasks.media import vowels
 from gateway.tasks.neurons import Tariff, neurons_text
 from gateway.tasks.speech_recognition import Transcript, TranscriptionInfo
 from gateway.tasks.text_to_speech import SpeechOutput
+from gateway.tasks.turn_detection import TurnOutput
 
 MILLION = 1_000_000
 KIMI = {"per M input tokens": 0.95, "per M output tokens": 4.0, "per M cached input tokens": 0.16}
@@ -55,6 +56,7 @@ def neurons(prices: dict[str, float], amounts: Amounts) -> float | None:
         pytest.param({"per audio minute": 0.0052}, Amounts(audio_s=0.0, live_audio_s=30.0), 236.36, id="one price"),
         pytest.param({"per 1k characters": 0.015}, Amounts(characters=1000), 1363.64, id="aura-1"),
         pytest.param({"per image": 2.51e-06}, Amounts(images=1), 0.22818, id="resnet-50"),
+        pytest.param({"per inference request": 2.51e-06}, Amounts(), 0.22818, id="resnet-50, by another name"),
         pytest.param(SCHNELL, Amounts(steps=4, picture=(1024, 1024)), 57.6, id="schnell by its list"),
         pytest.param(SCHNELL, Amounts(steps=4, picture=(1025, 512)), 52.8, id="a tile that is begun counts"),
         pytest.param(FLUX_2_DEV, Amounts(steps=2, picture=(512, 512), references=((512, 512),)), 112.73, id="dev"),
@@ -142,6 +144,7 @@ WINDOW = {"audio": SOUND, "window": {"known_s": 0}}
             Amounts(images=1, steps=28, picture=(512, 512), references=((128, 64),)),
         ),
         ("image-classification", None, {"image": list(png(8, 8))}, None, Amounts(images=1)),
+        ("voice-activity-detection", None, {"audio": "AAAA"}, TurnOutput.of(0.5, 9.0), Amounts(audio_s=9.0)),
     ],
 )
 def test_what_each_task_measures(task: str, shape: str | None, request_: Any, output: Any, expected: Amounts) -> None:

@@ -36,7 +36,7 @@ PAIR = {"query": "q", "contexts": [{"text": "a"}]}
         (RERANK, PAIR | {"top_k": 0}, "'/top_k' must be >= 1"),
         (RERANK, PAIR | {"top_k": "3"}, "Type mismatch of '/top_k', 'string' not in 'integer'"),
         (PLAMO, {}, "required properties at '/' are 'text'"),
-        (PLAMO, {"text": [""]}, "Length of '/text/0' must be >= 1"),
+        (PLAMO, {"text": [1]}, "Type mismatch of '/text/0', 'integer' not in 'string'"),
         (
             BGE_M3,
             {"query": "q"},
@@ -52,7 +52,7 @@ PAIR = {"query": "q", "contexts": [{"text": "a"}]}
             "Type mismatch of '/truncate_inputs', 'integer' not in 'boolean'",
         ),
         (GEMMA, {}, "required properties at '/' are 'text'"),
-        (GEMMA, {"text": [""]}, "Length of '/text/0' must be >= 1"),
+        (GEMMA, {"text": []}, "Length of '/text' must be >= 1"),
         (
             QWEN,
             {"instruction": "x"},

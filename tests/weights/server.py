@@ -47,6 +47,7 @@ class Site:
         listing = json.dumps({"id": repo, "sha": REVISION, "siblings": siblings}).encode()
         self.bodies[f"/api/models/{repo}/revision/{REVISION}"] = listing
         self.bodies[f"/api/models/{repo}/revision/main"] = listing
+        self.bodies[f"/api/models/{repo}/revision/refs/pr/7"] = listing
 
     def add_wheel(self, name: str, body: bytes) -> str:
         """A release on a simple index (PEP 503); the path of its file."""

@@ -48,10 +48,11 @@ def test_fetches_what_the_globs_choose_and_never_the_pickle(site: Site, store: S
     assert not [asked for asked in site.asked if asked.path.endswith((".bin", ".gguf"))]
 
 
-def test_records_the_commit_that_a_branch_stood_for(home: Path, pull_apart: Start) -> None:
-    pull_apart(row("hf:org/tiny@main", files=PLAIN)).outcome()
+@pytest.mark.parametrize("revision", ["main", "refs/pr/7"])
+def test_records_the_commit_that_a_name_stood_for(home: Path, pull_apart: Start, revision: str) -> None:
+    pull_apart(row(f"hf:org/tiny@{revision}", files=PLAIN)).outcome()
     (snapshot,) = Lock.load(home / "models.lock").snapshots.values()
-    assert (snapshot.source, snapshot.revision) == ("hf:org/tiny@main", REVISION)
+    assert (snapshot.source, snapshot.revision) == (f"hf:org/tiny@{revision}", REVISION)
 
 
 def test_one_file_of_a_repository(store: Store, pull_apart: Start) -> None:

@@ -16,6 +16,8 @@ from gateway.weights.pypi import PackageSource
     [
         ("hf:org/repo@main", HubSource, ("org/repo", "main", "")),
         ("hf:o.r_g/re-po@0123abc/a/b.gguf", HubSource, ("o.r_g/re-po", "0123abc", "a/b.gguf")),
+        ("hf:org/repo@refs/pr/7", HubSource, ("org/repo", "refs/pr/7", "")),
+        ("hf:org/repo@refs/pr/7/a/b.gguf", HubSource, ("org/repo", "refs/pr/7", "a/b.gguf")),
         ("pypi:a-dist==1.0/pkg/model", PackageSource, ("a-dist", "1.0", "pkg/model")),
         ("pypi:a_dist==1!2.0.post1+cpu/x/", PackageSource, ("a_dist", "1!2.0.post1+cpu", "x")),
         ("pypi:a-dist==1.0", PackageSource, ("a-dist", "1.0", "")),

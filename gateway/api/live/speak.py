@@ -11,13 +11,12 @@ from gateway.api.cost import check_input
 from gateway.api.live.session import Session
 from gateway.api.live.socket import POLICY, TOO_BIG, Closing, Socket, unknown
 from gateway.errors import GatewayError
-from gateway.tasks import TaskInput
+from gateway.tasks.form import to_values
 from gateway.tasks.text_to_speech import MAX_CHARACTERS
 
 MAX_FLUSHES = 64
-# A caller who plays sound as it comes wants samples, not a file for each flush.
-_DEFAULTS = {"encoding": "linear16", "container": "none"}
-_SAMPLES = ("linear16", "mulaw", "alaw")
+# A caller who plays sound as it comes wants samples, not a file per sentence; Opus has no other form.
+_IN_FILES = "opus"
 
 
 class SpeakSession(Session):
@@ -25,8 +24,10 @@ class SpeakSession(Session):
 
     def __init__(self, chosen: Chosen, query: dict[str, Any]) -> None:
         super().__init__(chosen, query)
-        self._values = {**_DEFAULTS, **query} if query.get("encoding", _SAMPLES[0]) in _SAMPLES else query
-        self._input("-")
+        self._values = {"encoding": "linear16", **to_values(self.task.input, query)}
+        if self._values["encoding"] != _IN_FILES:
+            self._values.setdefault("container", "none")
+        self.task.parse({"text": "-"}, self._values)
         self._text = ""
         self._unsaid = 0
         self._flushes = 0
@@ -96,17 +97,13 @@ class SpeakSession(Session):
         await socket.send({"type": "Flushed", "sequence_id": self._next()})
 
     async def _speak(self, text: str, socket: Socket) -> None:
-        input = self._input(text)
+        input = self.task.parse({"text": text}, self._values)
         check_input(self.model.spec, self.chosen.caller.max_cost, input)
         async with contextlib.aclosing(self.model.stream(input, self.origin, self.task)) as pieces:
             async for piece in pieces:
                 self.note(piece.usage if piece.is_last else None)
                 if piece.data:
                     await socket.send(piece.data)
-
-    def _input(self, text: str) -> TaskInput:
-        """What is asked of the model; the query's texts are numbers where the task has numbers. Raises `BadInput`."""
-        return self.task.parse_form({**self._values, "text": text})
 
     async def _hush(self) -> None:
         """Stop what is being said and all that waits behind it."""

@@ -82,9 +82,8 @@ class Advance:
 class TokenModel(Protocol):
     """Weights that continue sequences of tokens, many at once.
 
-    `window` is in tokens; `adapters` are the names of the LoRA adapters that a stream may ask for. If it
-    `constrains_special_tokens`, a constraint takes them for the text of their names. A stream leaves
-    with an `Advance` that has a finish reason, with an error, or by `drop`.
+    `window` is in tokens; `adapters` are the names of the LoRA adapters that a stream may ask for. A stream
+    leaves with an `Advance` that has a finish reason, with an error, or by `drop`.
     """
 
     device: str
@@ -92,7 +91,6 @@ class TokenModel(Protocol):
     window: int
     tokenizer: Tokenizer
     adapters: Collection[str]
-    constrains_special_tokens: bool
 
     def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
         """Queue one stream: no work is done before `step`. The prompt and its budget fit the window.

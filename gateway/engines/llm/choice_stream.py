@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
 from gateway.engines.llm.detokenize import Detokenizer
@@ -16,19 +15,14 @@ from gateway.tasks.pieces import TokenLogprob
 class ChoiceStream:
     """The choice at `index` of `request`; `push` the tokens of a step, then `gain` what their text gives.
 
-    Special tokens have no text but for the plan's markers, which its reader wants to see. With `special` the names of
-    all of them are text like any other.
+    Special tokens have no text but for the plan's markers, which its reader wants to see.
     """
 
-    def __init__(
-        self, request: int, index: int, tokenizer: Tokenizer, plan: Plan, stop: Sequence[str], *, special: bool = False
-    ) -> None:
+    def __init__(self, request: int, index: int, tokenizer: Tokenizer, plan: Plan, stop: Sequence[str]) -> None:
         self.request = request
         self.index = index
-        self.special = special
         self._tokenizer = tokenizer
-        self._decode = partial(tokenizer.decode, special=special)
-        self._detokenizer = Detokenizer(self._decode)
+        self._detokenizer = Detokenizer(tokenizer.decode)
         self._markers = plan.markers
         self._marked = ""
         self._reader = plan.reader()
@@ -46,9 +40,9 @@ class ChoiceStream:
         start = 0
         for at, token in enumerate(tokens):
             if token in self._markers:
-                (decoded,) = self._decode([self._detokenizer.push(tokens[start:at])])
+                (decoded,) = self._tokenizer.decode([self._detokenizer.push(tokens[start:at])])
                 self._marked += self._detokenizer.text(decoded) + self._markers[token]
-                self._detokenizer = Detokenizer(self._decode)
+                self._detokenizer = Detokenizer(self._tokenizer.decode)
                 start = at + 1
         return tokens[start:]
 

@@ -51,7 +51,7 @@ def _convert(gguf: Path, kept: Path) -> None:
     _sweep(kept.parent)
     making = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=kept.parent))
     try:
-        _write(gguf, making)
+        convert(gguf, making)
         making.chmod(0o755)
         making.replace(kept)
     except OSError:
@@ -76,8 +76,11 @@ def _discard_others(gguf: Path, kept: Path) -> None:
             shutil.rmtree(leaving, ignore_errors=True)
 
 
-def _write(gguf: Path, folder: Path) -> None:
-    """OpenVINO writes its form beside the file it reads, so it is given one in `folder`."""
+def convert(gguf: Path, folder: Path) -> None:
+    """Write OpenVINO's form of `gguf` into `folder`; raises `OSError`, and `RuntimeError` if it cannot be read.
+
+    The library writes beside the file it reads, so it is given one there.
+    """
     own = openable(gguf, folder)
     tokenizer = openvino_genai.Tokenizer(own, enable_save_ov_model=True)
     openvino_genai.ContinuousBatchingPipeline(

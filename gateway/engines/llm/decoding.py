@@ -24,7 +24,7 @@ class Decoding:
     """How one stream is continued.
 
     `constraint` holds for the text without special tokens other than `markers`: their ids, with the text that the
-    constraint knows them by; a model that can only constrain ordinary text spells them. `adapter` is the name of a
+    constraint knows them by. `adapter` is the name of a
     LoRA adapter of the row. `salt` keeps apart whose prompts may share cached work. `logprobs` is how many rivals of
     each token to report, None for no report. With `ignore_eos` the model's stop tokens do not stop it.
     """

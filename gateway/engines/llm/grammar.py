@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -28,29 +26,22 @@ LIMITS = LLParserLimits(
 
 
 class Grammars:
-    """Compiled constraints for one tokenizer, the last used of which are kept.
+    """Compiled constraints for one vocabulary, the last used of which are kept."""
 
-    `tokenizer` is one of transformers, `ends` are the tokens that end a turn, `width` is the number of logits.
-    """
-
-    def __init__(self, tokenizer: Any, ends: Collection[int], width: int) -> None:
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._vocabulary: LLTokenizer | None = None
-        if backend is not None and ends:
-            plain = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
-            size = max(width, len(tokenizer))
-            self._vocabulary = LLTokenizer(json.dumps(plain), n_vocab=size, eos_token=sorted(ends))
+    def __init__(self, vocabulary: LLTokenizer | None) -> None:
+        self._vocabulary = vocabulary
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
-    def start(self, constraint: Constraint) -> LLMatcher:
-        """A matcher at the beginning of `constraint`.
+    def start(self, constraint: Constraint, markers: Mapping[int, str] | None = None) -> LLMatcher:
+        """A matcher at the beginning of `constraint`, in which `markers` are tokens by the text that they stand for.
 
-        Raises `BadInput` naming the field with a schema that cannot be held to, and `JsonModeUnsupported` if the
-        tokenizer is of a kind that cannot be constrained.
+        Raises `BadInput` naming the field with a schema that cannot be held to, and `JsonModeUnsupported` without a
+        vocabulary.
         """
         if self._vocabulary is None:
             raise JsonModeUnsupported
-        text = grammar_of(constraint)
+        special = {name: id for id, name in (markers or {}).items() if self._vocabulary.is_special_token(id)}
+        text = grammar_of(constraint, special)
         if text not in self._compiled:
             self._compiled[text] = _compile(constraint, text, self._vocabulary)
             if len(self._compiled) > MAX_COMPILED:
@@ -68,16 +59,17 @@ def restrict(scores: torch.Tensor, matchers: Mapping[int, LLMatcher]) -> tuple[t
         return scores, {}
     faults: dict[int, GatewayError] = {}
     width = scores.shape[-1]
-    masks = np.zeros((len(matchers), width), np.bool_)
-    for mask, (row, matcher) in zip(masks, matchers.items(), strict=True):
+    forbidden = np.zeros((len(matchers), width), np.bool_)
+    for mask, (row, matcher) in zip(forbidden, matchers.items(), strict=True):
         words = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-        mask[:] = np.unpackbits(words, count=width, bitorder="little")
-        if matcher.is_error() or not mask.any():
+        mask[:] = np.unpackbits(~words, count=width, bitorder="little")
+        if matcher.is_error() or mask.all():
             faults[row] = _fault("/response_format", matcher)
-            mask[:] = True
-    rows = torch.tensor(list(matchers), device=scores.device)
-    allowed = torch.from_numpy(masks).to(scores.device)
-    return scores.index_copy(0, rows, scores[rows].masked_fill(~allowed, -torch.inf)), faults
+            mask[:] = False
+    left = scores.clone()
+    for row, out in zip(matchers, torch.from_numpy(forbidden).to(scores.device), strict=True):
+        left[row].masked_fill_(out, -torch.inf)
+    return left, faults
 
 
 def _compile(constraint: Constraint, text: str, vocabulary: LLTokenizer) -> LLMatcher:

@@ -75,11 +75,10 @@ class LocalBackend:
             logit_bias=generation.logit_bias,
             ignore_eos=generation.ignore_eos,
         )
-        special = plan.constraint is not None and self._model.constrains_special_tokens
         self._requests[id] = _Request(Usage(prompt_tokens=len(plan.prompt.tokens)))
         try:
             for index in range(generation.n):
-                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop, special=special)
+                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop)
                 seeded = replace(decoding.sampling, seed=decoding.sampling.seed + index)
                 stream = next(self._numbers)
                 self._model.add(stream, plan.prompt, replace(decoding, sampling=seeded))
@@ -99,21 +98,11 @@ class LocalBackend:
             elif stream in self._choices:
                 advances.append((stream, advance))
         advances = [(stream, advance) for stream, advance in advances if stream in self._choices]
-        windows = {stream: self._choices[stream].push(advance) for stream, advance in advances}
-        texts = self._texts(windows)
-        for stream, advance in advances:
-            pieces += self._gain(stream, advance, texts[stream])
+        windows = [self._choices[stream].push(advance) for stream, advance in advances]
+        texts = self._model.tokenizer.decode(windows) if windows else []
+        for (stream, advance), text in zip(advances, texts, strict=True):
+            pieces += self._gain(stream, advance, text)
         return pieces
-
-    def _texts(self, windows: dict[int, list[int]]) -> dict[int, str]:
-        """The text of each stream's tokens, with special tokens where they are part of it."""
-        texts: dict[int, str] = {}
-        for special in (False, True):
-            streams = [stream for stream in windows if self._choices[stream].special is special]
-            if streams:
-                rows = [windows[stream] for stream in streams]
-                texts |= zip(streams, self._model.tokenizer.decode(rows, special=special), strict=True)
-        return texts
 
     def drop(self, id: int) -> Usage | None:
         """Forget a request and all its streams; what it has cost."""

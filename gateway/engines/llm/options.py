@@ -30,20 +30,19 @@ ReasoningFormatName = Literal["auto", "none", "think", "mistral", "gemma"]
 
 
 class Options(Frozen):
-    """Settings of the engine. `batch_invariant` and `keep_converted` concern OpenVINO.
+    """Settings of the engine. `keep_converted` concerns OpenVINO.
 
-    `batch_invariant`: round alike whatever streams run side by side, at about half the throughput.
     `kv_cache_gib`: memory for attention keys and values; default: what `max_streams` full windows need, at most
     a quarter of the machine's. `keep_converted`: keep the converted form of a GGUF beside it for faster starts.
     `cache`: how transformers keeps attention keys and values: `paged`, in pages of one pool, which `kv_cache_gib`
     bounds, or `merged`, in batches that grow; `auto`: paged with flash attention or sliding windows.
-    `prefix_cache_mib`: memory in which merged batches keep earlier prompts, for later ones that begin alike.
+    `prefix_cache_mib`: memory in which OpenVINO and merged batches keep earlier prompts, for later ones that begin
+    alike.
     `tool_format`, `reasoning_format`: how the model writes calls and reasoning; default: what its chat template
     shows. `schema_in_prompt`: tell the model the schema that its answer must have.
     """
 
     backend: Literal["auto", "openvino", "transformers"] = "auto"
-    batch_invariant: bool = False
     cache: Literal["auto", "paged", "merged"] = "auto"
     kv_cache_gib: int | None = Field(default=None, ge=1)
     prefix_cache_mib: int = Field(default=512, ge=0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +11,7 @@ from gateway.errors import BadInput
 from gateway.tasks.conversation import ContentPart, Location, Message
 from gateway.tasks.generation import Generation
 from gateway.tasks.image import MAX_PICTURES
+from gateway.tasks.validation import decode_base64
 
 # The types of content parts that hold pictures: OpenAI's and the ones that chat templates are written for.
 _TYPES = ("image_url", "image", "input_image")
@@ -86,8 +85,8 @@ def picture_bytes(url: str, field: str) -> bytes:
     if not head.endswith(";base64"):
         raise BadInput(f"'{field}' must be a data URI in base64")
     try:
-        return base64.b64decode(data + "=" * (-len(data) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        return decode_base64(data)
+    except ValueError:
         raise BadInput(f"'{field}' must be a data URI in base64") from None
 
 

@@ -18,17 +18,24 @@ PROMPT_TOKENS_PER_STEP = 512
 
 @dataclass(slots=True)
 class TokenStream:
-    """One stream: what it was given, its `tokens` so far, and how many of its prompt were not computed again."""
+    """One stream: what it was given, its `tokens` so far, and how many of its prompt were not computed again.
+
+    `guess` is what its next token was taken for in the pass under way, so that the one behind it is known as well.
+    """
 
     prompt: Prompt
     decoding: Decoding
     choice: TokenChoice
     tokens: list[int] = field(default_factory=list)
     cached: int = 0
+    guess: int | None = None
 
 
 Pass = tuple[Sequence[int], torch.Tensor | GatewayError]
-"""The ids of some streams, and the logits [streams, vocabulary] of their next tokens or why they fail."""
+"""The ids of some streams, and the logits [rows, vocabulary] of their next tokens or why they fail.
+
+A stream has one row, with a guess a second one behind it.
+"""
 
 
 class Stepper(Protocol):

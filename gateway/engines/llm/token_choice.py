@@ -31,7 +31,7 @@ class TokenChoice:
         self._bias = torch.tensor(list(decoding.logit_bias.values()), dtype=torch.float32, device=device)
         self._seen: torch.Tensor | None = None
         self._counts: torch.Tensor | None = None
-        self._random = torch.Generator(device).manual_seed(self.sampling.seed)
+        self._random = torch.Generator(device).manual_seed(_folded(self.sampling.seed))
         self._warpers = _warpers(self.sampling)
 
     @property
@@ -70,10 +70,15 @@ class TokenChoice:
         return scores - present - self._counts * self.sampling.frequency_penalty
 
 
+def _folded(seed: int) -> int:
+    """On a CPU torch's generator takes 32 bits: those beyond change the others, so that no two near seeds are alike."""
+    return (seed ^ (seed >> 32) * 0x9E3779B1) & 0xFFFFFFFF
+
+
 def _warpers(sampling: Sampling) -> LogitsProcessorList:
     warpers = LogitsProcessorList()
     if not sampling.greedy and sampling.temperature != 1:
-        warpers.append(TemperatureLogitsWarper(sampling.temperature))
+        warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
     if sampling.top_k:
         warpers.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:

@@ -35,6 +35,10 @@ class TokenTexts:
             return None
         return text.removeprefix(" ") if self._strips else text
 
+    def within(self, id: int) -> str | None:
+        """What one token adds to a row behind others; None if it is not whole text."""
+        return self._texts[id] if id < len(self._texts) else None
+
 
 def spelled(vocabulary: Mapping[bytes, int]) -> Texts:
     """The text of each token's bytes by its id; None for parts of characters and for ids without a token."""

@@ -44,7 +44,7 @@ async def test_text_is_said_at_each_flush_and_at_the_close(live: Live) -> None:
         ({"encoding": "linear16", "sample_rate": 8_000}, b"[linear16-none-8000]"),
         ({"encoding": "mulaw"}, b"[mulaw-none-None]"),
         ({"encoding": "linear16", "container": "wav"}, b"[linear16-wav-None]"),
-        ({"encoding": "mp3"}, b"[mp3-None-None]"),
+        ({"encoding": "mp3"}, b"[mp3-none-None]"),
     ],
 )
 async def test_the_query_says_how_the_sound_comes_and_samples_come_without_a_header(

@@ -33,6 +33,7 @@ async def priced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live
         row("nova", LISTEN, HEARS, shape="nova-3", properties={"price": [MINUTE, LIVE_MINUTE]}),
         row("whisper", LISTEN, HEARS, shape="nova-3", properties={"price": [MINUTE]}),
         row("free", LISTEN, HEARS, shape="nova-3"),
+        row("turn", "voice-activity-detection", "silero_turn", properties={"price": [MINUTE]}),
         row("spell", "text-to-speech", **spells, properties={"price": [CHARACTERS]}),
     ]
     async with serving(create_app(Settings(home=tmp_path_factory.mktemp("priced"), grace_s=0.0), models)) as live:
@@ -92,6 +93,19 @@ async def test_what_was_heard_counts_though_the_caller_leaves(priced: Live) -> N
 async def test_a_session_without_sound_costs_nothing(priced: Live) -> None:
     _, line = await session(priced, "nova", CLOSE)
     assert (line["neurons"], line["audio_s"]) == (0.0, 0.0)
+
+
+async def test_each_turn_that_is_judged_costs_its_own_sound(priced: Live) -> None:
+    before = metered(priced, "turn") or 0.0
+    samples = bytes(2 * 16_000)
+    answers, line = await session(priced, "turn", samples, b"", samples * 2, CLOSE)
+    assert [sorted(answer) for answer in answers] == [
+        ["is_complete", "probability"],
+        ["code", "message", "type"],
+        ["is_complete", "probability"],
+    ]
+    assert line["neurons"] == pytest.approx(300.0)
+    assert (metered(priced, "turn") or 0.0) - before == pytest.approx(300.0)
 
 
 async def test_what_is_said_costs_its_characters(priced: Live) -> None:

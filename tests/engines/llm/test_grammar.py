@@ -16,6 +16,7 @@ from gateway.engines.llm.constraint import Choice, Constraint, Json, Literal, Re
 from gateway.engines.llm.decoding import Prompt
 from gateway.engines.llm.grammar import Grammars
 from gateway.engines.llm.transformers import TransformersModel
+from gateway.engines.llm.vocabulary import vocabulary_of
 from gateway.errors import BadInput, JsonModeUnsupported
 from gateway.tasks.json_schema import check
 from tests import tiny
@@ -39,7 +40,7 @@ def model(files: Path) -> TransformersModel:
 
 @pytest.fixture(scope="module")
 def grammars() -> Grammars:
-    return Grammars(TOKENIZER, [END], WIDTH)
+    return Grammars(vocabulary_of(TOKENIZER, [END], WIDTH))
 
 
 def prompt(text: str = "Hello") -> list[int]:
@@ -87,6 +88,40 @@ def test_the_algebra_means_what_it_says(
     assert [text for text in others if accepts(grammars, constraint, text)] == []
 
 
+OPEN, CLOSE = TOKENIZER.convert_tokens_to_ids(["<|user|>", "<|system|>"])
+MARKERS = {OPEN: "<|user|>", CLOSE: "<|system|>"}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "written"),
+    [
+        (Literal("a<|user|>b"), ["a", OPEN, "b"]),
+        (Sequence((Until("<|user|>"), Literal("x"))), ["any", OPEN, "x"]),
+        (Sequence((Until("<|user|>!"), Literal("x"))), ["any", OPEN, "!x"]),
+        (Sequence((Until("<|user|>"), Literal("x"))), ["any<|user|>x"]),
+        (Repeated(Literal("a"), "<|user|>", 3), ["a", OPEN, "a"]),
+        (
+            Triggered("<|user|>", (Sequence((Literal("<|user|>"), Json({"type": "integer"}))),)),
+            ["free ", OPEN, "12 and more ", OPEN, "3"],
+        ),
+    ],
+)
+def test_a_marker_that_is_a_special_token_is_written_as_that(
+    grammars: Grammars, constraint: Constraint, written: list[str | int]
+) -> None:
+    matcher = grammars.start(constraint, MARKERS)
+    ids: list[int] = []
+    for part in written:
+        ids += [part] if isinstance(part, int) else ordinary(part)
+    assert matcher.try_consume_tokens(ids) == len(ids)
+    assert matcher.is_accepting()
+
+
+def ordinary(text: str) -> list[int]:
+    """The ids of a text in which no special token is read."""
+    return [id for letter in text for id in TOKENIZER.encode(letter, add_special_tokens=False)]
+
+
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
@@ -114,7 +149,7 @@ def test_a_schema_that_cannot_be_held_to_is_refused_by_name(
 
 def test_what_was_compiled_is_kept_within_bounds(grammars: Grammars, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grammar, "MAX_COMPILED", 2)
-    ours = Grammars(TOKENIZER, [END], WIDTH)
+    ours = Grammars(vocabulary_of(TOKENIZER, [END], WIDTH))
     for text in ("a", "b", "a", "c"):
         ours.start(Literal(text))
     assert [key.splitlines()[0] for key in ours._compiled] == ['start: "a"', 'start: "c"']
@@ -122,7 +157,7 @@ def test_what_was_compiled_is_kept_within_bounds(grammars: Grammars, monkeypatch
 
 def test_a_tokenizer_without_an_end_cannot_be_constrained() -> None:
     with pytest.raises(JsonModeUnsupported):
-        Grammars(TOKENIZER, [], WIDTH).start(Literal("a"))
+        Grammars(vocabulary_of(TOKENIZER, [], WIDTH)).start(Literal("a"))
 
 
 names = st.sampled_from(["a", "b", "né", "a b"])
@@ -183,8 +218,9 @@ def test_constrained_and_free_streams_share_passes(model: TransformersModel) -> 
 
 
 def test_a_schema_that_proves_too_intricate_ends_its_own_stream_only(model: TransformersModel) -> None:
-    options = [{"type": "object", "properties": {f"k{i}": {"type": "string", "maxLength": 900}}} for i in range(500)]
-    model.add(0, Prompt(prompt()), decoding(60, constraint=Json({"anyOf": options})))
+    options = [{"properties": {f"k{i}": {"type": "string", "maxLength": 900}}} for i in range(500)]
+    loose = {"anyOf": [{"type": "object", "additionalProperties": True, **option} for option in options]}
+    model.add(0, Prompt(prompt()), decoding(60, constraint=Json(loose)))
     model.add(1, Prompt(prompt()), decoding(30))
     ended: dict[int, Any] = {}
     while len(ended) < 2:

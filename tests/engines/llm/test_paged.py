@@ -21,7 +21,7 @@ from gateway.engines.llm.transformers import TransformersModel
 from gateway.errors import ContextExceeded
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, ask, load
-from tests.engines.llm.token_streams import decoding, run, token_model
+from tests.engines.llm.token_streams import decoding, library_model, run, token_model
 
 TOKENIZER = tiny.byte_tokenizer()
 TEXTS = ("Hello", "A prompt that is a good deal longer than the others. ", "x", "日本 😀")
@@ -53,9 +53,9 @@ def paged(files: Path, pages: int | None = None, **fields: Any) -> tuple[Transfo
     model = token_model(files, **fields)
     if pages is not None:
         row = {"name": "@local/chat", "task": "text-generation", "engine": "llm"} | fields
-        plan = plan_pages(ModelSpec.model_validate(row), Options(), model._model, model.window)
+        plan = plan_pages(ModelSpec.model_validate(row), Options(), library_model(model), model.window)
         plan.num_blocks = pages
-        model._stepper = PagedStepper(model._model, plan, model.window)
+        model._stepper = PagedStepper(library_model(model), plan, model.window)
     assert isinstance(model._stepper, PagedStepper)
     return model, model._stepper
 

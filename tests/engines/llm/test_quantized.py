@@ -15,7 +15,7 @@ from gateway.config import ConfigError
 from tests import tiny, tiny_quantized, tiny_seers
 from tests.engines.llm.streams import load
 from tests.engines.llm.test_adapters import adapter
-from tests.engines.llm.token_streams import decoding, run, token_model
+from tests.engines.llm.token_streams import decoding, library_model, run, token_model
 from tests.tiny_quantized import KINDS, Pair, declare
 
 pytestmark = [
@@ -54,7 +54,7 @@ def test_every_number_type_gets_the_numbers_that_are_packed(pair: Pair, dtype: s
     assert len(told.ids) == 20
     if pair.plain is not None:
         plain = AutoModelForCausalLM.from_pretrained(pair.plain, dtype=getattr(torch, dtype)).state_dict()
-        loaded = model._model.state_dict()
+        loaded = library_model(model).state_dict()
         for name, weight in plain.items():
             assert loaded[name].dtype == weight.dtype, name
             assert torch.equal(loaded[name], weight), name
@@ -62,10 +62,10 @@ def test_every_number_type_gets_the_numbers_that_are_packed(pair: Pair, dtype: s
 
 def test_what_is_packed_at_rest_is_whole_before_the_first_request(tmp_path: Path) -> None:
     model = token_model(tiny_quantized.mixed(tmp_path).packed)
-    before = {name: weight.dtype for name, weight in model._model.named_parameters()}
+    before = {name: weight.dtype for name, weight in library_model(model).named_parameters()}
     assert before["model.layers.0.self_attn.q_proj.weight"] == torch.float32
     run(model, (PROMPTS[0], decoding(1)))
-    assert {name: weight.dtype for name, weight in model._model.named_parameters()} == before
+    assert {name: weight.dtype for name, weight in library_model(model).named_parameters()} == before
 
 
 @pytest.mark.parametrize("kind", ["fp8", "compressed-tensors", "bitsandbytes-4bit"])

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gateway.engines.llm import Engine
+from gateway.engines.llm.pictures import picture_bytes
 from gateway.errors import BadInput
 from gateway.tasks.image import MAX_PICTURES
 from tests import tiny, tiny_seers
@@ -129,6 +130,11 @@ def test_what_is_no_picture_is_refused_by_name(llava: Engine, part: dict[str, An
         Conversation(llava).admit(messages=[{"role": "user", "content": [first, {"type": "image_url", **part}]}])
     assert detail in caught.value.detail
     assert llava.step() == []
+
+
+@pytest.mark.parametrize("data", ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=\n", "aGVs\r\nbG8="])
+def test_a_pictures_base64_may_be_broken_into_lines(data: str) -> None:
+    assert picture_bytes(f"data:image/png;base64,{data}", AT) == b"hello"
 
 
 def test_too_many_pictures_are_refused(llava: Engine) -> None:

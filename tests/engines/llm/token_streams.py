@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import ModelSpec
-from gateway.engines.llm.backend import Advance, TokenReport
+from gateway.engines.llm.backend import Advance, TokenModel, TokenReport
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.sampling import Sampling
@@ -26,6 +26,11 @@ def token_model(files: Path, **fields: Any) -> TransformersModel:
     return TransformersModel(spec, read_options(Options, spec), find_weights(spec, files))
 
 
+def library_model(model: TransformersModel) -> Any:
+    """The library's own, which computes the logits."""
+    return model._stepper._model  # type: ignore[attr-defined]
+
+
 def decoding(max_tokens: int = 20, *, temperature: float = 0, seed: int = 0, **more: Any) -> Decoding:
     return Decoding(Sampling(max_tokens, temperature=temperature, seed=seed), **more)
 
@@ -40,7 +45,7 @@ class Tokens:
         self.cached = 0
 
 
-def run(model: TransformersModel, *streams: tuple[Sequence[int] | Prompt, Decoding]) -> list[Tokens]:
+def run(model: TokenModel, *streams: tuple[Sequence[int] | Prompt, Decoding]) -> list[Tokens]:
     """All streams side by side, to their ends."""
     told = {id: Tokens() for id in range(len(streams))}
     for id, (prompt, how) in enumerate(streams):

@@ -1,0 +1,197 @@
+"""Which streams are in the next pass, with how many tokens and in which pages; knows no tensor and no model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.engines.llm.guesses import Guesses
+from gateway.engines.llm.pages import Held, Pages
+from gateway.engines.llm.stepping import TokenStream
+
+LEAST_READ = 2
+
+
+@dataclass(slots=True)
+class Line:
+    """One stream: the first `read` of its tokens, the prompt's and those since, are in the pages it holds.
+
+    `names` are those of the full pages of its prompt, none if it shares with nobody.
+    """
+
+    id: int
+    stream: TokenStream
+    names: list[bytes]
+    held: Held | None = None
+    read: int = 0
+    guesses: Guesses = field(default_factory=Guesses)
+
+    @property
+    def left(self) -> int:
+        """How many tokens have not been read."""
+        return len(self.stream.prompt.tokens) + len(self.stream.tokens) - self.read
+
+    @property
+    def runs(self) -> bool:
+        """Whether all but its newest token has been read."""
+        return self.left == 1 and bool(self.stream.tokens)
+
+    def tokens(self) -> list[int]:
+        """The prompt's tokens and those since."""
+        return self.stream.prompt.tokens + self.stream.tokens
+
+    def alike(self, other: Line) -> int:
+        """With how many full pages both prompts begin."""
+        pairs = zip(self.names, other.names, strict=False)
+        return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Tokens behind the first `past` of a stream, and where its keys and values are; if it `ends`, with logits."""
+
+    tokens: Sequence[int]
+    past: int
+    held: Held
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The next `count` tokens of a stream in one pass; if it `ends`, all have been read then."""
+
+    line: Line
+    held: Held
+    count: int
+    ends: bool
+
+    def runs(self) -> list[Run]:
+        """Its tokens, and its guess, if there is one, as if that were another stream in the same pages.
+
+        Attention rounds one token of a stream in another way than several.
+        """
+        line, stream = self.line, self.line.stream
+        tokens = stream.tokens[-1:] if line.runs else line.tokens()[line.read : line.read + self.count]
+        own = Run(tokens, line.read, self.held, self.ends)
+        if stream.guess is None:
+            return [own]
+        return [own, Run([stream.guess], line.read + 1, self.held, ends=True)]
+
+
+class PageSchedule:
+    """Up to `most_streams` streams in passes of up to `pass_tokens` tokens.
+
+    Each running stream has one token in every pass; what is left is for prompts, oldest first. A stream that finds no
+    page takes those of the newest, which is then read again later; so the oldest always goes on. If it `shares`,
+    streams find each other's full pages, with `accounts` only those of one salt, and a prompt waits while another is
+    read that it has most of its pages in common with.
+
+    Logits do not depend on what else is in a pass: one row of numbers is multiplied in another way than several, and
+    attention to one token of a prompt taken in another way than to several. So no pass is of one token, but a stream
+    alone gets a guess of its next one beside, which costs nothing; and no prompt is cut into less than two tokens.
+    """
+
+    def __init__(self, pages: Pages, *, pass_tokens: int, most_streams: int, shares: bool, accounts: bool) -> None:
+        self.pages = pages
+        self._pass_tokens, self._most_streams = pass_tokens, most_streams
+        self._shares, self._accounts = shares, accounts
+        self._lines: dict[int, Line] = {}
+
+    def add(self, id: int, stream: TokenStream) -> None:
+        """Queue the newest stream."""
+        self._lines[id] = Line(id, stream, self._names(stream, stream.prompt.tokens))
+
+    def drop(self, id: int) -> None:
+        """Forget a stream; its pages are free, or kept for others."""
+        line = self._lines.pop(id, None)
+        if line is not None:
+            self._settle(line)
+            self._give_back(line)
+
+    def plan(self) -> list[Part]:
+        """The next pass, in which every stream has a place for each of its tokens."""
+        lines = list(itertools.islice(self._lines.values(), self._most_streams))
+        for line in lines:
+            self._settle(line)
+        parts: dict[int, Part] = {}
+        room = self._place(parts, [line for line in lines if line.runs], self._pass_tokens)
+        self._place(parts, [line for line in lines if not line.runs], room)
+        planned = list(parts.values())
+        if len(planned) == 1 and planned[0].count == 1:
+            self._guess(planned[0])
+        return planned
+
+    def passed(self, parts: Iterable[Part]) -> None:
+        """These parts have been read, guesses included."""
+        for part in parts:
+            part.line.read += part.count + (part.line.stream.guess is not None)
+
+    def _guess(self, part: Part) -> None:
+        line = part.line
+        if self.pages.extend(part.held, line.read + 2):
+            line.stream.guess = line.guesses.next(line.tokens())
+
+    def _settle(self, line: Line) -> None:
+        """What was read of a wrong guess is read again; pages that became full can be found from now on."""
+        line.stream.guess = None
+        if line.stream.tokens:
+            line.read = min(line.read, line.read + line.left - 1)
+        if self._shares and line.held is not None and len(line.held.names) < line.read // self.pages.page_tokens:
+            self.pages.note(line.held, line.tokens(), line.read)
+
+    def _place(self, parts: dict[int, Part], lines: Sequence[Line], room: int) -> int:
+        """Add parts for the lines, of `room` tokens at most; what is left of it."""
+        for line in lines:
+            if room <= 0:
+                break
+            if line.held is None and self._awaits(line):
+                continue
+            held = self._open(line)
+            count = line.left if line.left <= room else min(room, line.left - LEAST_READ)
+            if count < min(line.left, LEAST_READ):
+                continue
+            if self._make_room(line, held, count, parts):
+                parts[line.id] = Part(line, held, count, ends=count == line.left)
+                room -= count
+        return room
+
+    def _open(self, line: Line) -> Held:
+        """What it holds; at first, or after it gave all back, those pages that are known already."""
+        if line.held is None:
+            known = self._names(line.stream, line.tokens()[:-LEAST_READ])
+            line.held = self.pages.find(self._salt(line.stream), known)
+            line.read = len(line.held.numbers) * self.pages.page_tokens
+            if not line.stream.tokens:
+                line.stream.cached = line.read
+        return line.held
+
+    def _names(self, stream: TokenStream, tokens: Sequence[int]) -> list[bytes]:
+        return self.pages.names(self._salt(stream), tokens) if self._shares else []
+
+    def _salt(self, stream: TokenStream) -> str:
+        return stream.decoding.salt if self._accounts else ""
+
+    def _awaits(self, line: Line) -> bool:
+        """Whether most of its prompt is being read for an older stream."""
+        for older in itertools.takewhile(lambda other: other is not line, self._lines.values()):
+            if older.held is not None and not older.runs:
+                alike = line.alike(older)
+                if 2 * alike > len(line.names) and older.read < alike * self.pages.page_tokens:
+                    return True
+        return False
+
+    def _make_room(self, line: Line, held: Held, count: int, parts: dict[int, Part]) -> bool:
+        """Have pages for `count` more tokens, if need be of newer streams; False if these have none either."""
+        while not self.pages.extend(held, line.read + count):
+            newest = next(other for other in reversed(self._lines.values()) if other.held is not None)
+            if newest is line:
+                return False
+            parts.pop(newest.id, None)
+            self._give_back(newest)
+        return True
+
+    def _give_back(self, line: Line) -> None:
+        if line.held is not None:
+            self.pages.release(line.held)
+        line.held, line.read = None, 0

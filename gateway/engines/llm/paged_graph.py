@@ -1,0 +1,113 @@
+"""A language model of OpenVINO's compiled for the CPU over pages of keys and values; plans no pass."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from numpy.typing import NDArray
+from openvino import opset13
+from openvino._offline_transformations import paged_attention_transformation
+
+from gateway.engines.llm.page_schedule import Run
+
+POOLS = ("key_cache.", "value_cache.")
+WANTED = "sampled_tokens_indices"
+INPUTS = {
+    "input_ids",
+    "position_ids",
+    "past_lens",
+    "subsequence_begins",
+    "block_indices",
+    "block_indices_begins",
+    "max_context_len",
+    WANTED,
+}
+# Between the product with the vocabulary and the logits there may be these.
+BEHIND_PRODUCT = {"Convert", "Add", "Multiply", "Divide", "Tanh"}
+
+
+class PagedGraph:
+    """Computes passes of runs of tokens; what it is given are OpenVINO's inputs of `PagedAttentionExtension`.
+
+    `page_tokens` and `page_bytes` are the plugin's own for the settings. Raises `RuntimeError` for a model whose
+    attention cannot be paged, or that wants to be given more than tokens.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        core = openvino.Core()
+        model = core.read_model(folder / "openvino_model.xml")
+        paged_attention_transformation(model)
+        _ask_for_some(model)
+        compiled = core.compile_model(model, "CPU", dict(settings))
+        del model
+        self._request = compiled.create_infer_request()
+        names = {port.any_name for port in compiled.inputs}
+        self._names = {name for name in names if not name.startswith(POOLS)}
+        if unknown := self._names - INPUTS:
+            raise RuntimeError(f"the model wants to be given {', '.join(sorted(unknown))}")
+        self._pools = [port for port in compiled.inputs if port.any_name.startswith(POOLS)]
+        self.width = compiled.outputs[0].partial_shape[-1].get_length()
+        values = next(port for port in self._pools if port.any_name.startswith("value_cache."))
+        self.page_tokens: int = values.partial_shape[2].get_length()
+        self.page_bytes = sum(_page_bytes(port) for port in self._pools)
+
+    def hold(self, pages: int) -> None:
+        """Have a pool of so many pages, whose memory is only taken as they are first written."""
+        for port in self._pools:
+            shape = [pages, *(side.get_length() for side in list(port.partial_shape)[1:])]
+            self._request.set_tensor(port, openvino.Tensor(port.element_type, openvino.Shape(shape)))
+
+    def forward(self, runs: Sequence[Run]) -> torch.Tensor:
+        """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
+        for name, values in _inputs(runs, self.page_tokens).items():
+            if name in self._names:
+                self._request.set_tensor(name, openvino.Tensor(values))
+        self._request.start_async()
+        self._request.wait()
+        logits: NDArray[np.float32] = self._request.get_output_tensor(0).data
+        return torch.from_numpy(logits.reshape(-1, self.width))
+
+
+def _inputs(runs: Sequence[Run], page_tokens: int) -> dict[str, NDArray[Any]]:
+    """Tokens end to end, and for each run what was read before and in which pages."""
+    counts = np.array([len(run.tokens) for run in runs])
+    past = np.array([run.past for run in runs])
+    begins = np.concatenate(([0], counts.cumsum()))
+    used = -(-(past + counts) // page_tokens)
+    pages = [np.frombuffer(run.held.numbers, np.int32)[:count] for run, count in zip(runs, used, strict=True)]
+    return {
+        "input_ids": np.array(list(itertools.chain.from_iterable(run.tokens for run in runs)), np.int64),
+        "position_ids": np.arange(counts.sum()) + np.repeat(past - begins[:-1], counts),
+        "past_lens": past.astype(np.int32),
+        "subsequence_begins": begins.astype(np.int32),
+        "block_indices": np.concatenate(pages),
+        "block_indices_begins": np.concatenate(([0], used.cumsum())).astype(np.int32),
+        "max_context_len": np.array((past + counts).max(), np.int32),
+        WANTED: begins[1:][[run.ends for run in runs]] - 1,
+    }
+
+
+def _ask_for_some(model: Any) -> None:
+    """Have logits computed for the tokens that an input names, instead of for all."""
+    logits = model.get_results()[0]
+    node = logits.input_value(0).get_node()
+    while node.get_type_name() in BEHIND_PRODUCT:
+        node = node.input_value(0).get_node()
+    taken = node if node.get_type_name() == "MatMul" else logits
+    wanted = opset13.parameter([-1], np.int64, name=WANTED)
+    wanted.output(0).get_tensor().set_names({WANTED})
+    some = opset13.gather(taken.input_value(0), wanted, opset13.constant(np.int64(0)))
+    taken.input(0).replace_source_output(some.output(0))
+    model.add_parameters([wanted])
+    model.validate_nodes_and_infer_types()
+
+
+def _page_bytes(port: Any) -> int:
+    numbers = int(np.prod([side.get_length() for side in list(port.partial_shape)[1:]]))
+    return numbers * int(port.element_type.bitwidth) // 8

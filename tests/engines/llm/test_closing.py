@@ -1,0 +1,67 @@
+"""Objects that name properties have no others, unless another part of the schema speaks about the same object."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from gateway.engines.llm.closing import closed
+
+A: dict[str, Any] = {"properties": {"a": {"type": "null"}}}
+B: dict[str, Any] = {"properties": {"b": {"type": "null"}}}
+CLOSED_A, CLOSED_B = (part | {"additionalProperties": False} for part in (A, B))
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        (A, CLOSED_A),
+        ({"properties": {"x": A}}, {"properties": {"x": CLOSED_A}, "additionalProperties": False}),
+        ({"items": A}, {"items": CLOSED_A}),
+        ({"prefixItems": [A, True]}, {"prefixItems": [CLOSED_A, True]}),
+        ({"anyOf": [A, B, {"type": "null"}]}, {"anyOf": [CLOSED_A, CLOSED_B, {"type": "null"}]}),
+        ({"additionalProperties": A}, {"additionalProperties": CLOSED_A}),
+        (
+            {"$ref": "#/$defs/x", "$defs": {"x": A}},
+            {"$ref": "#/$defs/x", "$defs": {"x": CLOSED_A}},
+        ),
+        # A name is no keyword.
+        ({"enum": [A], "const": A, "default": A}, {"enum": [A], "const": A, "default": A}),
+        (
+            {"properties": {"properties": A, "anyOf": {"type": "null"}}},
+            {"properties": {"properties": CLOSED_A, "anyOf": {"type": "null"}}, "additionalProperties": False},
+        ),
+    ],
+)
+def test_what_is_silent_is_closed(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    before = copy.deepcopy(schema)
+    assert closed(schema) == expected
+    assert schema == before
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"type": "object", "required": ["a"]},
+        A | {"additionalProperties": True},
+        A | {"additionalProperties": {"type": "null"}},
+        A | {"patternProperties": {"^x": {"type": "null"}}},
+        A | {"unevaluatedProperties": False},
+        {"allOf": [A, B]},
+        {"allOf": [{"anyOf": [A, {"type": "null"}]}, B]},
+        {"properties": {}, "anyOf": [A, B]},
+        {"anyOf": [A, B], "oneOf": [A, {"type": "null"}]},
+        {"allOf": [{"$ref": "#/$defs/x"}, B], "$defs": {"x": A}},
+        {**B, "$ref": "#/definitions/x", "definitions": {"x": A}},
+    ],
+)
+def test_what_others_speak_about_too_is_left_open(schema: dict[str, Any]) -> None:
+    assert closed(schema) == schema
+
+
+def test_values_inside_of_shared_parts_are_closed() -> None:
+    inner = {"properties": {"x": A}}
+    assert closed({"allOf": [inner, B]}) == {"allOf": [{"properties": {"x": CLOSED_A}}, B]}
