@@ -48,7 +48,8 @@ def _default_url() -> str:
 
     settings = read_settings({})
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - where it listens
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _follow(watcher: Watcher, first: Look, every_s: float, console: Console, *, show_all: bool) -> None:
