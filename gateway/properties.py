@@ -36,7 +36,8 @@ class ReasoningEffort(Facts):
 class Properties(Facts):
     """The catalogue's properties, by the names that the live service gives them; what is absent is not listed.
 
-    They describe and have no effect: the limits that a model is held to are fields of the row itself.
+    They describe: the limits that a model is held to are fields of the row itself. Only `price` and `reasoning_effort`
+    have an effect on answers.
     """
 
     price: tuple[Price, ...] = ()

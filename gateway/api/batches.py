@@ -16,7 +16,7 @@ from gateway.api.cost import check, estimate
 from gateway.api.documents import decode_json
 from gateway.api.remote.deferred import stand_in
 from gateway.api.state import state_of
-from gateway.errors import BadInput
+from gateway.errors import BadInput, InvalidParameter
 from gateway.runtime.batch_store import Item, Outcome, Progress, item
 from gateway.tasks import Task, TaskInput
 from gateway.tasks.base import JSON
@@ -107,10 +107,11 @@ def _input(task: Task, index: int, request: dict[str, Any], fetches: bool) -> tu
     """The task input of one request of a batch, and whether it is whole: media may have to be fetched for it."""
     where = f"/requests/{index}"
     try:
-        checked = stand_in(request, task.addresses) if fetches else request
-        input = task.parse(checked)
-    except BadInput as error:
-        raise BadInput(f"in '{where}': {error.detail}") from None
+        form = task.form_of(request)
+        checked = stand_in(request, form.addresses) if fetches else request
+        input = form.parse(checked)
+    except (BadInput, InvalidParameter) as error:
+        raise type(error)(f"in '{where}': {error.detail}") from None
     if getattr(input, "stream", False):
         raise BadInput(f"'{where}/stream' cannot be true in a batch")
     return input, checked is request

@@ -29,7 +29,8 @@ class ChatFrames:
         asked = isinstance(input, ChatCompletionInput)
         self._is_legacy = asked and input.is_legacy
         self._reports = asked and input.logprobs
-        self._wants_usage = asked and input.wants_usage
+        # OpenAI's chunks all have the counts if any has them: as null until the last.
+        self._counts: dict[str, Any] = {"usage": None} if asked and input.wants_usage else {}
         options = input.stream_options if asked else None
         self._pads = options is None or options.include_obfuscation is not False
         self._opened: set[int] = set()
@@ -67,7 +68,7 @@ class ChatFrames:
 
     def closing(self, usage: Usage) -> bytes:
         """What follows the last choice."""
-        counts = self.framed([], usage=usage.as_dict()) if self._wants_usage else b""
+        counts = self.framed([], usage=usage.as_dict()) if self._counts else b""
         return counts + DONE
 
     def choice(self, piece: Piece, delta: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class ChatFrames:
     def framed(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         """One chunk."""
         pad = {"p": padding()} if self._pads else {}
-        return frame({**self._head, "choices": choices, **more, **pad})
+        return frame({**self._head, "choices": choices, **self._counts, **more, **pad})
 
     def _delta(self, piece: Piece) -> dict[str, Any]:
         delta: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.exchange import Exchange, exchange_of
+from gateway.api.openai_error import openai_error
 from gateway.errors import (
     GatewayError,
     InternalError,
@@ -54,13 +55,6 @@ def success(answer: Answer) -> Response:
     if answer.media_type != JSON:
         return Response(answer.body, media_type=answer.media_type)
     return Response(b'{"result":%b,"success":true,"errors":[],"messages":[]}' % answer.body, media_type=JSON)
-
-
-def openai_error(error: GatewayError, request_id: str) -> dict[str, Any]:
-    """What OpenAI's clients read of an error, to show it and to raise the right exception."""
-    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-    kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    return {"message": error.message(request_id), "type": kind, "param": None, "code": str(error.code)}
 
 
 def error_body(error: GatewayError, request_id: str, *, openai: bool = False) -> bytes:

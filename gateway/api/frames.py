@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import orjson
 
 from gateway.api.envelope import error_body
-from gateway.errors import GatewayError, InferenceFailed
+from gateway.errors import GatewayError
 from gateway.tasks import Piece, Usage
 from gateway.tasks.generation import Choice
 from gateway.tasks.text_generation import flat_calls
@@ -41,9 +41,9 @@ def frame(document: dict[str, Any]) -> bytes:
     return b"data: %b\n\n" % orjson.dumps(document)
 
 
-def text_frame(text: str) -> bytes:
+def text_frame(text: str, **more: Any) -> bytes:
     """One increment of text in the native form."""
-    return frame({"response": text, "p": padding()})
+    return frame({"response": text, **more, "p": padding()})
 
 
 def tail_frame(usage: Usage | None) -> bytes:
@@ -54,7 +54,9 @@ def tail_frame(usage: Usage | None) -> bytes:
 class NativeFrames:
     """Text as it comes, then all tool calls in one frame, then the token counts.
 
-    A frame has `tool_calls` only if there are some: clients take an empty list for the end of the text.
+    What the model thinks first has frames of its own, whose `response` is empty. A frame has `tool_calls` only if there
+    are some: clients take an empty list for the end of the text. They also take calls without an `index` for parts of
+    one, and calls in a second frame for none.
     """
 
     def __init__(self) -> None:
@@ -62,7 +64,8 @@ class NativeFrames:
 
     def write(self, piece: Piece) -> bytes:
         """The text; with the last piece also calls, counts and terminator."""
-        frames = text_frame(piece.text) if piece.text else b""
+        frames = text_frame("", reasoning_content=piece.reasoning) if piece.reasoning else b""
+        frames += text_frame(piece.text) if piece.text else b""
         if piece.tool_calls:
             self._choice.add(Piece(tool_calls=piece.tool_calls))
         if not piece.is_last:
@@ -70,13 +73,9 @@ class NativeFrames:
         return frames + self._call_frame() + tail_frame(piece.usage) + DONE
 
     def _call_frame(self) -> bytes:
-        if not self._choice.tool_calls:
-            return b""
-        try:
-            calls = [call.model_dump() for call in flat_calls(self._choice.tool_calls)]
-        except (orjson.JSONDecodeError, ValueError):
-            raise InferenceFailed("the answer was cut off inside a tool call") from None
-        return frame({"response": "", "tool_calls": calls, "p": padding()})
+        found = flat_calls(self._choice.tool_calls)
+        calls = [{**call.model_dump(), "index": index} for index, call in enumerate(found)]
+        return text_frame("", tool_calls=calls) if calls else b""
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """The error envelope."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.api.envelope import error_body, openai_error
+from gateway.api.envelope import error_body
 from gateway.api.frames import padding
+from gateway.api.openai_error import openai_error
 from gateway.errors import GatewayError
 from gateway.tasks import Origin, Piece
 from gateway.tasks.response_answer import Assembly, Event

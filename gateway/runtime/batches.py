@@ -126,8 +126,9 @@ class Batches:
             room.release()
 
     async def _outcome(self, batch: Batch, model: Model, index: int, item: Item) -> Outcome:
-        task = TASKS.get(model.task.name, batch.shape)
-        origin = Origin(batch.id, batch.account, batch.model)
+        task = TASKS.get(model.task.name, batch.shape).form_of(msgspec.msgpack.decode(item.input))
+        # Answers have ids of their own, made of the request's.
+        origin = Origin(f"{batch.id}-{index}", batch.account, batch.model)
         turn = self._fetched if item.has_addresses else contextlib.nullcontext()
         tries = 0
         while True:

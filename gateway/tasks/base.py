@@ -147,9 +147,10 @@ class Task:
         return next((form for key, form in self.variants.items() if data.get(key) is not None), self)
 
     def parse(self, data: Any, query: Mapping[str, Any] | None = None) -> TaskInput:
-        """The input that `data`, decoded JSON or a mapping, describes; raises `BadInput` or `BadBase64`.
+        """The input that `data`, decoded JSON or a mapping, describes.
 
-        `query` holds texts, and lists of texts for repeated parameters, under what `data` holds.
+        `query` holds texts, and lists of texts for repeated parameters, under what `data` holds. Raises `BadInput`,
+        `BadBase64` and `InvalidParameter`.
         """
         if query and isinstance(data, Mapping):
             data = {**query, **data}

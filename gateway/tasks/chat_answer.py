@@ -34,7 +34,7 @@ def head(origin: Origin, kind: str) -> dict[str, Any]:
 
 def call_object(call: FinishedCall) -> ToolCallObject:
     """A finished call in OpenAI's form."""
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def logprobs_object(reports: Sequence[TokenLogprob]) -> LogprobsObject:
@@ -48,7 +48,8 @@ def _token(report: TokenLogprob) -> TokenObject:
 
 
 def _rival(token: str, logprob: float) -> RivalObject:
-    known = None if "\ufffd" in token else list(token.encode())
+    # A library decodes a part of a character as the sign for one, or as nothing.
+    known = None if not token or "\ufffd" in token else list(token.encode())
     return {"token": token, "logprob": max(logprob, LEAST_LOGPROB), "bytes": known}
 
 

@@ -29,7 +29,7 @@ from gateway.tasks.native import Penalty
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.schema import forms
-from gateway.tasks.tools import Tool, ToolChoice, ToolChoiceField, Tools, tool_choice
+from gateway.tasks.tools import Tool, ToolChoice, ToolChoiceField, Tools, callable_tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
 MAX_CHOICES = 8
@@ -102,16 +102,13 @@ class ChatCompletionInput(Ignored):
 
     def choice_of_tools(self) -> ToolChoice:
         """Which of the tools may or must be called; raises a schema error for one that is not there."""
-        wanted = as_tool_choice(self.function_call) if self.is_legacy else self.tool_choice
-        return tool_choice(wanted, self.offered())
+        return tool_choice(self._wanted(), self.offered())
+
+    def _wanted(self) -> str | dict[str, Any] | None:
+        return as_tool_choice(self.function_call) if self.is_legacy else self.tool_choice
 
     def generation(self) -> Generation:
         """What it asks for. `max_tokens` is the older name of `max_completion_tokens`."""
-        options = dict(self.chat_template_kwargs or {})
-        # Some clients write the effort among the template's options.
-        effort = self.reasoning_effort or options.pop("reasoning_effort", None)
-        think = thinking(effort, options)
-        options.pop("enable_thinking", None)
         return Generation(
             messages=tuple(self.messages or ()),
             prompt=self.prompt or "",
@@ -129,14 +126,12 @@ class ChatCompletionInput(Ignored):
             stop=tuple(self.stop or ()),
             ignore_eos=self.ignore_eos,
             n=self.n,
-            tools=tuple(self.offered()),
+            tools=callable_tools(self._wanted(), self.offered()),
             tool_choice=self.choice_of_tools(),
             parallel_tool_calls=self.parallel_tool_calls and not self.is_legacy,
             format=output_format(self.response_format, self.guided_json),
-            think=think,
-            reasoning_effort=None if effort in (None, "none") else str(effort),
-            template_options=options,
             lora=self.lora,
+            **thinking(self.reasoning_effort, self.chat_template_kwargs),
         )
 
 

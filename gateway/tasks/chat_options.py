@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -94,10 +94,28 @@ TemplateOptions = Annotated[
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-def thinking(effort: str | None, options: Mapping[str, Any] | None) -> bool | None:
-    """Whether a caller wants the model to reason first; None leaves it to the model. The template's option counts."""
-    named: bool | None = (options or {}).get("enable_thinking")
-    return named if named is not None else False if effort == "none" else None
+class Thinking(TypedDict):
+    """How a caller wants the model to reason, under the names of `Generation`."""
+
+    think: bool | None
+    reasoning_effort: str | None
+    template_options: dict[str, Any]
+
+
+def thinking(effort: str | None, options: Mapping[str, Any] | None = None) -> Thinking:
+    """What `reasoning_effort` and the template's options mean together.
+
+    The option that turns thinking on or off counts. Some clients write the effort among the options.
+    """
+    rest = dict(options or {})
+    written = rest.pop("reasoning_effort", None)
+    effort = effort or written
+    named: bool | None = rest.pop("enable_thinking", None)
+    return {
+        "think": named if named is not None else False if effort == "none" else None,
+        "reasoning_effort": None if effort in (None, "none") else str(effort),
+        "template_options": rest,
+    }
 
 
 class StreamOptions(BaseModel):

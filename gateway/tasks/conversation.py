@@ -6,51 +6,14 @@ import uuid
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from gateway.tasks.content import Content, as_parts
 from gateway.tasks.validation import Text, schema_error
 
 MAX_MESSAGES = 10_000
 # Where the pictures of a request stand; `Task.addresses` says how to read it.
 ADDRESSES = ("/messages/*/content/*/image_url", "/messages/*/content/*/image_url/url")
-
-
-class Location(BaseModel):
-    """Where a picture is: a data URI, or an address."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    url: Annotated[Text, Field(min_length=1)]
-
-
-def _as_location(value: Any) -> Any:
-    return {"url": value} if isinstance(value, str) else value
-
-
-class ContentPart(BaseModel):
-    """A part of a message; parts of types other than text and image keep their own keys."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    type: Text = "text"
-    text: Text | None = None
-    image_url: Annotated[Location, BeforeValidator(_as_location)] | None = None
-
-
-def _as_parts(value: Any) -> Any:
-    """A single part stands for a list of one, and null for the empty string, as clients send both."""
-    if value is None:
-        return ""
-    return [value] if isinstance(value, dict) else value
-
-
-def _content_kind(value: Any) -> str:
-    return "<array>" if isinstance(value, list) else "<string>"
-
-
-Content = Annotated[
-    Annotated[Text, Tag("<string>")] | Annotated[list[ContentPart], Tag("<array>")], Discriminator(_content_kind)
-]
 
 
 def new_call_id() -> str:
@@ -96,7 +59,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     role: Annotated[Text, Field(min_length=1, max_length=64)]
-    content: Annotated[Content, BeforeValidator(_as_parts)] = ""
+    content: Annotated[Content, BeforeValidator(as_parts)] = ""
     name: Text | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Text | None = None
@@ -105,10 +68,15 @@ class Message(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _older_names(cls, value: Any) -> Any:
-        """`reasoning` is another name of `reasoning_content`, and `function_call` an older form of `tool_calls`."""
+        """`reasoning` is another name of `reasoning_content`, and `function_call` an older form of `tool_calls`.
+
+        A `refusal` is what an assistant said that has no content.
+        """
         if not isinstance(value, dict):
             return value
         message = dict(value)
+        if not message.get("content") and isinstance(message.get("refusal"), str):
+            message["content"] = message["refusal"]
         if message.get("reasoning_content") is None and isinstance(message.get("reasoning"), str):
             message["reasoning_content"] = message["reasoning"]
         if isinstance(message.get("function_call"), dict) and not message.get("tool_calls"):
@@ -119,7 +87,7 @@ class Message(BaseModel):
         """The text of the message, its parts joined by newlines."""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content if part.text is not None)
+        return "\n".join(part.text for part in self.content if part.text is not None and not part.is_thought)
 
     def pictures(self) -> list[str]:
         """The addresses of the pictures in the message, in their order."""

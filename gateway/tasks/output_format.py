@@ -8,34 +8,41 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.tasks.json_schema import BoundedSchema
-from gateway.tasks.validation import schema_error
+from gateway.tasks.validation import Boolean, Text, schema_error
 
 OBJECT: dict[str, Any] = {"type": "object"}
 
 
 class ResponseFormat(BaseModel):
-    """`response_format`: a type and, for `json_schema`, the schema, bare or in OpenAI's `{name, schema, strict}`."""
+    """`response_format`: a type and, for `json_schema`, the schema, bare or in OpenAI's `{name, schema, strict}`.
+
+    An answer is always held to the schema; what a caller says of `strict` is only repeated.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: BoundedSchema | None = Field(default=None, description="bare, or as {name, schema, strict}")
+    name: Text | None = None
+    description: Text | None = None
+    strict: Boolean | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _unwrap(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        # The Responses API puts the schema beside the type.
-        schema = value.get("json_schema", value.get("schema"))
+        # The Responses API puts the schema and what belongs to it beside the type.
+        schema, beside = value.get("json_schema", value.get("schema")), value
         if isinstance(schema, dict) and isinstance(schema.get("schema"), dict):
-            schema = schema["schema"]
-        return {"type": value.get("type"), "json_schema": schema}
+            schema, beside = schema["schema"], schema
+        told = {key: beside.get(key) for key in ("name", "description", "strict")}
+        return {"type": value.get("type"), "json_schema": schema, **told}
 
     @model_validator(mode="after")
     def _whole(self) -> ResponseFormat:
         if self.type == "json_schema" and self.json_schema is None:
-            raise schema_error("required properties at '/response_format' are 'json_schema'")
+            raise schema_error("'json_schema' is required for this type")
         return self
 
 

@@ -15,6 +15,12 @@ class PromptDetails(TypedDict):
     cached_tokens: int
 
 
+class CompletionDetails(TypedDict):
+    """Of the answer's tokens, those of its reasoning."""
+
+    reasoning_tokens: int
+
+
 class TokenCounts(TypedDict):
     """The `usage` object of an answer (docs/api.md)."""
 
@@ -22,6 +28,7 @@ class TokenCounts(TypedDict):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptDetails
+    completion_tokens_details: NotRequired[CompletionDetails]
     neurons: NotRequired[float]
 
 
@@ -52,6 +59,8 @@ class Usage:
             "total_tokens": self.prompt_tokens + self.completion_tokens,
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }
+        if self.reasoning_tokens:
+            counts["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
         if with_neurons and self.neurons is not None:
             counts["neurons"] = self.neurons
         return counts

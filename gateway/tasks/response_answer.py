@@ -12,6 +12,8 @@ from gateway.tasks.pieces import Piece, ToolCallDelta, Usage
 from gateway.tasks.response_objects import response_usage
 
 Event = dict[str, Any]
+# The reasons to finish of an answer that is not whole.
+CUT = ("length", "content_filter")
 
 
 class Assembly:
@@ -39,7 +41,7 @@ class Assembly:
 
     def response(self) -> dict[str, Any]:
         """The response as it is now."""
-        cut = self._reason in ("length", "content_filter")
+        cut = self._reason in CUT
         details = "max_output_tokens" if self._reason == "length" else "content_filter"
         return {
             **self._head,
@@ -122,9 +124,8 @@ class Assembly:
         if self._open is None:
             return
         item, place = self._output[-1], self._place()
-        item["status"] = "incomplete" if self._reason == "length" else "completed"
+        item["status"] = "incomplete" if self._reason in CUT else "completed"
         if self._open == "function_call":
-            item["arguments"] = item["arguments"] or "{}"
             done = {"name": item["name"], "arguments": item["arguments"]}
             yield {"type": "response.function_call_arguments.done", **place, **done}
         else:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from gateway.tasks.conversation import MAX_MESSAGES, Content, ContentPart, Message, ToolCall
-from gateway.tasks.validation import Text, schema_error
+from gateway.tasks.content import Content, ContentPart
+from gateway.tasks.conversation import MAX_MESSAGES, Message, ToolCall
+from gateway.tasks.validation import Text, schema_error, sentence_error
 
 _KINDS = ("message", "function_call", "function_call_output", "reasoning")
 # Where the pictures of a request stand; `Task.addresses` says how to read it.
@@ -93,6 +94,8 @@ def _kind(item: Any) -> str:
 
 
 def _check_item(item: Any) -> Any:
+    if isinstance(item, dict) and item.get("type") == "item_reference":
+        raise schema_error("responses are not stored, so send the item itself (clients do with 'store' false)")
     if isinstance(item, dict) and (item.get("type") or "message") not in _KINDS:
         raise schema_error("'/type' of an item must be one of " + ", ".join(f"'{kind}'" for kind in _KINDS))
     return item
@@ -111,7 +114,9 @@ AnyItem = Annotated[
 
 
 def _as_items(value: Any) -> Any:
-    return [{"role": "user", "content": value}] if isinstance(value, str) and value else value
+    if value == "":
+        raise sentence_error("Length of '/input' must be >= 1")
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
 _MANY = {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_MESSAGES}
@@ -141,7 +146,7 @@ class Conversation:
     def _add(self, item: Any) -> None:
         match item:
             case ReasoningItem():
-                self._thought = item.text()
+                self._thought = "\n".join(text for text in (self._thought, item.text()) if text)
             case CallItem():
                 call = {"id": item.call_id, "name": item.name, "arguments": item.arguments}
                 self._assistant().setdefault("tool_calls", []).append(call)

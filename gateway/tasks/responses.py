@@ -17,9 +17,10 @@ from gateway.tasks.generation import Generation, GenerationInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.response_answer import Assembly
+from gateway.tasks.response_echo import echoed_choice, echoed_format, echoed_tools
 from gateway.tasks.response_items import ADDRESSES, Conversation, Items
 from gateway.tasks.response_objects import ResponseObject
-from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
+from gateway.tasks.tools import ToolChoiceField, Tools, callable_tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
 LOGPROBS = "message.output_text.logprobs"
@@ -102,27 +103,17 @@ class ResponsesInput(GenerationInput):
             temperature=self.temperature,
             top_p=max(self.top_p, LEAST_TOP_P),
             logprobs=self.top_logprobs if wants_logprobs else None,
-            tools=tuple(self.tools or ()),
+            tools=callable_tools(self.tool_choice, self.tools or []),
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
             parallel_tool_calls=self.parallel_tool_calls,
             format=output_format(self.text.format if self.text is not None else None),
-            think=thinking(effort, None),
-            reasoning_effort=None if effort == "none" else effort,
             lora=self.lora,
+            **thinking(effort),
         )
 
     def echo(self) -> dict[str, Any]:
         """What a response object repeats of its request."""
-        asked = self.generation()
-        choice: Any = asked.tool_choice.mode
-        if asked.tool_choice.name is not None:
-            choice = {"type": "function", "name": asked.tool_choice.name}
-        tools = [{"type": "function", **tool.model_dump(), "strict": None} for tool in asked.tools]
-        form: dict[str, Any] = {"type": "text"}
-        if asked.format.is_json:
-            form = {"type": "json_object"}
-            if asked.format.named:
-                form = {"type": "json_schema", "name": "answer", "schema": asked.format.schema, "strict": True}
+        format = self.text.format if self.text is not None else None
         return {
             "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
@@ -132,9 +123,9 @@ class ResponsesInput(GenerationInput):
             "reasoning": {"effort": self.reasoning.effort if self.reasoning is not None else None, "summary": None},
             "store": False,
             "temperature": self.temperature,
-            "text": {"format": form},
-            "tool_choice": choice if asked.tools else "auto",
-            "tools": tools,
+            "text": {"format": echoed_format(format)},
+            "tool_choice": echoed_choice(self.tool_choice, self.tools),
+            "tools": echoed_tools(self.tools),
             "top_logprobs": self.top_logprobs,
             "top_p": self.top_p,
             "truncation": "disabled",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import JsonModeFailed
 from gateway.tasks.base import Task
+from gateway.tasks.chat_options import Effort, Stop, TemplateOptions, thinking
 from gateway.tasks.conversation import ADDRESSES as IN_MESSAGES
 from gateway.tasks.conversation import need_prompt_or_messages
 from gateway.tasks.generation import Choice, FinishedCall, Generation, first
@@ -20,7 +21,7 @@ from gateway.tasks.native import SampledInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
-from gateway.tasks.tools import ToolChoiceField, Tools, tool_choice
+from gateway.tasks.tools import ToolChoiceField, Tools, callable_tools, tool_choice
 from gateway.tasks.validation import Boolean, Integer, Number, Text
 
 
@@ -34,7 +35,10 @@ class EmbeddedFunction(BaseModel):
 
 
 class TextGenerationInput(SampledInput):
-    """`messages` or `prompt`. `image` belongs to the user's last turn."""
+    """`messages` or `prompt`. `image` belongs to the user's last turn.
+
+    The last three fields are no part of the published schema, but clients send them to this route as well.
+    """
 
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
 
@@ -49,6 +53,9 @@ class TextGenerationInput(SampledInput):
     tool_choice: ToolChoiceField | None = None
     response_format: ResponseFormat | None = None
     guided_json: BoundedSchema | None = None
+    stop: Stop | None = None
+    reasoning_effort: Effort | None = None
+    chat_template_kwargs: TemplateOptions | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> TextGenerationInput:
@@ -61,10 +68,12 @@ class TextGenerationInput(SampledInput):
         return replace(
             super().generation(),
             images=() if self.image is None else (self.image,),
-            tools=tuple(self.tools or ()),
+            tools=callable_tools(self.tool_choice, self.tools or []),
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
             format=output_format(self.response_format, self.guided_json),
             lora=self.lora,
+            stop=tuple(self.stop or ()),
+            **thinking(self.reasoning_effort, self.chat_template_kwargs),
         )
 
 
@@ -78,10 +87,12 @@ class FlatCall(BaseModel):
 class TextGenerationOutput(BaseModel):
     """The whole text, or the value that the caller's schema asked for, and the tools to call.
 
-    `response` is null if there are only tool calls; `tool_calls` is absent where the caller offered no tools.
+    `response` is null if there are only tool calls; `tool_calls` is absent where the caller offered no tools, and
+    `reasoning_content` where the model did not think first.
     """
 
-    response: str | dict[str, Any] | list[Any] | float | bool | None
+    response: str | dict[str, Any] | list[Any] | int | float | bool | None
+    reasoning_content: str | None = None
     tool_calls: list[FlatCall] | None = None
     usage: Counted | None = None
 
@@ -105,7 +116,12 @@ def collect(pieces: Sequence[Piece], input: TextGenerationInput) -> TextGenerati
     choice, usage = first(pieces)
     calls = flat_calls(choice.tool_calls)
     response = None if calls and not choice.text.strip() else _response(choice, input)
-    return TextGenerationOutput(response=response, tool_calls=calls if input.tools else None, usage=usage)
+    return TextGenerationOutput(
+        response=response,
+        reasoning_content=choice.reasoning or None,
+        tool_calls=calls if input.tools else None,
+        usage=usage,
+    )
 
 
 def _response(choice: Choice, input: TextGenerationInput) -> Any:
@@ -119,6 +135,8 @@ def _response(choice: Choice, input: TextGenerationInput) -> Any:
 
 def _render(output: TextGenerationOutput) -> dict[str, Any]:
     rendered: dict[str, Any] = {"response": output.response}
+    if output.reasoning_content is not None:
+        rendered["reasoning_content"] = output.reasoning_content
     if output.tool_calls is not None:
         rendered["tool_calls"] = output.tool_calls
     return rendered | {"usage": (output.usage or Usage()).as_dict()}

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from gateway.errors import BadBase64, BadInput, GatewayError
+from gateway.errors import BadBase64, BadInput, GatewayError, InvalidParameter
 
 # How the address of a file begins; base64 never does.
 ADDRESS = re.compile(r"https?:", re.IGNORECASE)
@@ -90,18 +90,23 @@ def _phrase(error: ErrorDetails) -> str:
             return f"'{where}' must be a finite number"
         case "sentence":
             return error["msg"]
-        case "schema":
+        case "schema" | "parameter":
             return f"'{where}': {error['msg']}" if error["loc"] else error["msg"]
         case _:
             return f"'{where}' {error['msg'][:200]}"
 
 
 def to_error(error: ValidationError) -> GatewayError:
-    """The `BadInput` (or `BadBase64`) that says what pydantic found, without any of the caller's values."""
+    """The error that says what pydantic found, without any of the caller's values.
+
+    It is `BadInput`, or for some findings `BadBase64` or `InvalidParameter`.
+    """
     found = error.errors(include_url=False)
     for item in found:
         if item["type"] == "base64":
             return BadBase64(item["ctx"]["type"])
+        if item["type"] == "parameter":
+            return InvalidParameter(_phrase(item))
     missing = [item for item in found if item["type"] == "missing"]
     phrases = [_missing(missing)] if missing else []
     phrases += [_phrase(item) for item in found[:8] if item["type"] != "missing"]
@@ -113,13 +118,19 @@ def schema_error(text: str) -> PydanticCustomError:
     return PydanticCustomError("schema", "{text}", {"text": text})
 
 
+def parameter_error(text: str) -> PydanticCustomError:
+    """Like `schema_error`, for a value that the service's own schema lets pass and its models refuse."""
+    return PydanticCustomError("parameter", "{text}", {"text": text})
+
+
 def sentence_error(text: str) -> PydanticCustomError:
     """Like `schema_error`, for a text that names the field itself."""
     return PydanticCustomError("sentence", "{text}", {"text": text})
 
 
 def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """A whole float as an integer, if it is one of 64 bits: no larger one can be told to a worker."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
 
 
 def _boolean(value: Any) -> Any:

@@ -65,6 +65,17 @@ async def test_one_request_may_be_queued_without_a_list(served: Served) -> None:
 
 
 @loop
+async def test_requests_of_one_batch_may_have_the_forms_that_its_model_takes(served: Served) -> None:
+    requests = [{"input": "one"}, {"messages": [{"role": "user", "content": "two"}]}]
+    response = await served.http.post(run_path("say-oss") + QUEUED, json={"requests": requests})
+    result = await finished(served.http, run_path("say-oss"), response.json()["result"]["request_id"])
+    first, second = (answer["result"] for answer in result["responses"])
+    assert (first["object"], first["output"][0]["content"][0]["text"]) == ("response", "one ")
+    assert (second["object"], second["choices"][0]["message"]["content"]) == ("chat.completion", "two ")
+    assert first["id"].removeprefix("resp_") != second["id"].removeprefix("chatcmpl-")
+
+
+@loop
 async def test_an_item_that_fails_spares_the_others(served: Served) -> None:
     requests = [{"prompt": "a", "max_tokens": 1}, {"prompt": "a", "max_tokens": 10_000}]
     response = await served.http.post(run_path("chat") + QUEUED, json={"requests": requests})

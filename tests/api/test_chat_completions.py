@@ -16,7 +16,6 @@ V1 = f"/client/v4/accounts/{ACCOUNT}/ai/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 TALK = [{"reasoning": "hm "}, {"reasoning": "so"}, {"text": "It "}, {"text": "rains."}]
 CALLS = [{"call": ["weather", {"town": "Oslo"}]}, {"call": ["weather", {"town": "Rome"}]}]
-FLAT = [{"name": "weather", "arguments": {"town": town}} for town in ("Oslo", "Rome")]
 
 
 def script(*steps: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +84,11 @@ async def test_a_whole_answer_is_the_exact_object(served: Served, route: str) ->
                 "logprobs": None,
             }
         ],
-        "usage": {**tokens, "prompt_tokens_details": {"cached_tokens": 0}},
+        "usage": {
+            **tokens,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        },
     }
     assert 1_700_000_000 < answer["created"] < 4_000_000_000
 
@@ -127,7 +130,7 @@ async def test_chunks_of_v1_share_an_id_and_only_the_wanted_one_has_counts(serve
     *chunks, counts, _ = frames((await ask(served, "v1", body | {"stream_options": {"include_usage": True}})).text)
     assert counts["choices"] == []
     assert counts["usage"]["completion_tokens"] == 5
-    assert not any("usage" in chunk for chunk in chunks)
+    assert all(chunk["usage"] is None for chunk in chunks)
     plain = {"include_obfuscation": False}
     *chunks, _ = frames((await ask(served, "v1", body | {"stream_options": plain})).text)
     assert not any("p" in chunk for chunk in chunks)
@@ -226,17 +229,15 @@ async def test_a_streamed_text_completion_has_texts(served: Served) -> None:
     assert (counts["choices"], done) == ([], DONE)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_native_calls_are_flat_and_come_in_one_frame(served: Served, stream: bool) -> None:
-    response = await served.run("say", json=script({"text": "so"}, *CALLS) | {"tools": TOOLS, "stream": stream})
-    if not stream:
-        assert response.json()["result"]["tool_calls"] == FLAT
-        return
-    text, calls, tail, done = frames(response.text)
-    assert (text["response"], done) == ("so", DONE)
-    assert "tool_calls" not in text
-    assert (calls["response"], calls["tool_calls"]) == ("", FLAT)
-    assert tail["usage"]["total_tokens"] > 0
+@BOTH
+async def test_a_call_that_was_cut_before_its_arguments_is_given_none(served: Served, route: str) -> None:
+    body = script({"cut": ["weather", ""]}, {"end": "length"}) | {"tools": TOOLS}
+    (choice,) = whole(route, await ask(served, route, body))["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    *chunks, _ = frames((await ask(served, route, body | {"stream": True})).text)
+    (told,) = joined(chunks)[0]["calls"].values()
+    assert call["function"]["arguments"] == told["arguments"] == ""
+    assert choice["finish_reason"] == "length"
 
 
 @BOTH

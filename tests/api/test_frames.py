@@ -120,6 +120,8 @@ def test_native_frames_join_to_the_native_answer(pieces: list[Piece], cuts: list
     whole = collected(task, input, pieces)
     *told, tail, _ = frames(written(NativeFrames(), merged(pieces, cuts)))
     calls = [call for event in told for call in event.get("tool_calls", [])]
-    assert calls == whole["tool_calls"]
+    assert calls == [{**call, "index": index} for index, call in enumerate(whole["tool_calls"])]
     assert "".join(event["response"] for event in told).strip() == (whole["response"] or "").strip()
+    thoughts = "".join(event.get("reasoning_content", "") for event in told)
+    assert thoughts == whole.get("reasoning_content", "")
     assert tail["usage"] == whole["usage"]

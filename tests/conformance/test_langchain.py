@@ -96,6 +96,7 @@ def test_a_real_model_knows_a_capital(starters: Server, route: str) -> None:
         answer = llm.invoke("What is the capital of France?")
         assert "Paris" in str(answer.content)
         assert "".join(str(chunk.content) for chunk in llm.stream("What is the capital of France?")) == answer.content
+        assert "Paris" not in str(llm.invoke("What is the capital of France?", stop=["Paris"]).content)
 
 
 def test_embeddings(starters: Server) -> None:

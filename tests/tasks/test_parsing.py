@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadBase64, BadInput
+from gateway.errors import BadBase64, BadInput, InvalidParameter
 from gateway.tasks import TASKS, Task, UnknownTask
+from gateway.tasks.generation import GenerationInput
 
 CLASSIFY = TASKS.get("text-classification")
 EMBED = TASKS.get("text-embeddings")
@@ -63,6 +64,7 @@ NEITHER = (
             {"messages": [{"role": "user", "content": 5}]},
             "Type mismatch of '/messages/0/content', 'integer' not in 'string'",
         ),
+        (GENERATE, {"prompt": "x", "max_tokens": 1e308}, "Type mismatch of '/max_tokens', 'number' not in 'integer'"),
         (WHISPER, {"audio": [1, 256]}, "'/audio': the items of a byte array must be integers from 0 to 255"),
         (WHISPER, {"audio": []}, "'/audio': the media must not be empty"),
         (TURBO, {"audio": "AAAA", "beam_size": 100}, "'/beam_size' must be <= 20"),
@@ -106,18 +108,20 @@ def test_unknown_keys_and_nulls_are_tolerated() -> None:
     assert "max_tokens" not in input.model_fields_set
 
 
-def test_messages_take_parts_a_single_part_and_null() -> None:
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+def test_the_native_family_takes_what_its_clients_send_beyond_the_schema() -> None:
     input = GENERATE.parse(
         {
-            "messages": [
-                {"role": "user", "content": parts},
-                {"role": "user", "content": {"type": "text", "text": "c"}},
-                {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]},
-            ]
+            "prompt": "x",
+            "stop": "Observation:",
+            "reasoning_effort": "low",
+            "chat_template_kwargs": {"enable_thinking": False, "clear_thinking": True},
         }
     )
-    assert [message.text() for message in input.messages] == ["a\nb", "c", ""]
+    assert isinstance(input, GenerationInput)
+    asked = input.generation()
+    assert asked.stop == ("Observation:",)
+    assert (asked.think, asked.reasoning_effort) == (False, "low")
+    assert asked.template_options == {"clear_thinking": True}
 
 
 def test_one_text_and_a_list_of_one_are_the_same() -> None:
@@ -150,6 +154,6 @@ KEYS = st.sampled_from(sorted({name for task in TASKS for name in task.input.mod
 
 @given(st.sampled_from(list(TASKS)), st.dictionaries(KEYS, JSON, max_size=6) | JSON)
 def test_any_document_is_an_input_or_bad_input(task: Task, document: Any) -> None:
-    with contextlib.suppress(BadInput, BadBase64):
+    with contextlib.suppress(BadInput, BadBase64, InvalidParameter):
         input = task.parse(document)
         assert task.input.model_validate(input.model_dump(exclude_unset=True)) == input

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from openai.types.responses import Response
 
 from gateway.errors import BadInput
 from gateway.tasks import TASKS, Origin
@@ -64,14 +65,15 @@ def test_a_picture_may_be_a_plain_address() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"input": ""}, "Type mismatch of '/input', 'string' not in 'array'"),
+        ({"input": ""}, "Length of '/input' must be >= 1"),
         ({"input": None}, "required properties at '/' are 'input'"),
         ({"input": []}, "Length of '/input' must be >= 1"),
         ({"previous_response_id": "resp_1"}, "'/previous_response_id' is not supported: responses are not stored"),
         ({"conversation": "c"}, "'/conversation' is not supported"),
         ({"prompt": {"id": "p"}}, "'/prompt' is not supported"),
         ({"background": True}, "'/background' is not supported"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "'/type' of an item must be one of 'message'"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "'/input/0': responses are not stored, so send the item"),
+        ({"input": [{"type": "web_search_call", "id": "x"}]}, "'/type' of an item must be one of 'message'"),
         ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "'/type' of a part must be"),
         (
             {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "["}]},
@@ -83,7 +85,7 @@ def test_a_picture_may_be_a_plain_address() -> None:
         ({"temperature": 3}, "'/temperature' must be <= 2"),
         ({"top_logprobs": 21}, "'/top_logprobs' must be <= 20"),
         ({"truncation": "middle"}, "'/truncation' must be one of"),
-        ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "are 'json_schema'"),
+        ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "'/text/format': 'json_schema' is required"),
         ({"reasoning": {"effort": "huge"}}, "'/reasoning/effort' must be one of"),
     ],
 )
@@ -108,12 +110,69 @@ def test_options_reach_the_engine() -> None:
     assert asked(include=["file_search_call.results"]).logprobs is None
 
 
-def test_an_answer_cut_short_is_incomplete() -> None:
+def test_thoughts_of_several_items_are_all_kept() -> None:
+    thoughts = [{"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]} for text in ("one", "two")]
+    kept = {"type": "reasoning", "summary": [], "encrypted_content": "x"}
+    (turn,) = turns([*thoughts, kept, {"type": "message", "role": "assistant", "content": "so"}])
+    assert (turn["reasoning_content"], turn["content"]) == ("one\ntwo", "so")
+
+
+NAMED = {"type": "json_schema", "name": "x", "description": "An x.", "schema": {"type": "object"}, "strict": False}
+
+
+@pytest.mark.parametrize(
+    ("fields", "echoed"),
+    [
+        ({}, {"tools": [], "tool_choice": "auto", "text": {"format": {"type": "text"}}}),
+        ({"tools": [TOOL], "tool_choice": "none"}, {"tools": [TOOL], "tool_choice": "none"}),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "name": "weather"}},
+            {"tool_choice": {"type": "function", "name": "weather"}},
+        ),
+        (
+            {
+                "tools": [TOOL, {**TOOL, "name": "news"}],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "mode": "auto",
+                    "tools": [{"type": "function", "name": "news"}],
+                },
+            },
+            {
+                "tools": [TOOL, {**TOOL, "name": "news"}],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "mode": "auto",
+                    "tools": [{"type": "function", "name": "news"}],
+                },
+            },
+        ),
+        ({"text": {"format": NAMED}}, {"text": {"format": NAMED}}),
+        ({"text": {"format": {"type": "json_object"}}}, {"text": {"format": {"type": "json_object"}}}),
+    ],
+)
+def test_a_response_repeats_what_was_asked(fields: dict[str, Any], echoed: dict[str, Any]) -> None:
+    input = RESPONSES.parse({"input": "x", **fields})
+    assert isinstance(input, ResponsesInput)
+    assert {key: input.echo()[key] for key in echoed} == echoed
+
+
+def test_a_response_has_every_key_of_the_clients_type() -> None:
+    input = RESPONSES.parse({"input": "x", "tools": [TOOL], "text": {"format": NAMED}}).of(Origin("0-1", model="m"))
+    call = ToolCallDelta(0, "c1", "weather", "{}")
+    pieces = [Piece(reasoning="hm"), Piece("so"), Piece(tool_calls=[call]), Piece(finish_reason="stop", usage=Usage())]
+    assert RESPONSES.collect is not None
+    found = Response.model_validate(RESPONSES.collect(pieces, input))
+    assert [item.type for item in found.output] == ["reasoning", "message", "function_call"]
+
+
+@pytest.mark.parametrize(("reason", "details"), [("length", "max_output_tokens"), ("content_filter", "content_filter")])
+def test_an_answer_cut_short_is_incomplete(reason: str, details: str) -> None:
     input = RESPONSES.parse({"input": "x"}).of(Origin("0-1", model="m"))
     assert RESPONSES.collect is not None
-    answer = RESPONSES.collect([Piece("tex"), Piece(finish_reason="length", usage=Usage(1, 2))], input)
+    answer = RESPONSES.collect([Piece("tex"), Piece(finish_reason=reason, usage=Usage(1, 2))], input)
     assert answer["status"] == answer["output"][0]["status"] == "incomplete"
-    assert answer["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert answer["incomplete_details"] == {"reason": details}
     assert answer["usage"]["total_tokens"] == 3
 
 

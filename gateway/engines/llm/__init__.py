@@ -77,7 +77,7 @@ def _local(spec: ModelSpec, files: Path) -> Backend:
     options = read_options(Options, spec)
     name, model = _load(spec, options, find_weights(spec, files))
     try:
-        return LocalBackend(model, options, name)
+        return LocalBackend(model, options, name, spec.properties.reasoning_effort)
     except ConfigError as error:
         raise ConfigError(f"row {spec.name}: {error.detail}") from None
 

@@ -11,10 +11,12 @@ from gateway.engines.llm.backend import Advance, TokenModel
 from gateway.engines.llm.choice_stream import ChoiceStream
 from gateway.engines.llm.context import output_budget
 from gateway.engines.llm.decoding import Decoding
+from gateway.engines.llm.effort import settled
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.prompting import Prompter
 from gateway.engines.llm.sampling import sampling_of
 from gateway.errors import GatewayError, LoraUnsupported
+from gateway.properties import ReasoningEffort
 from gateway.tasks import Piece, Usage
 from gateway.tasks.finetunes import finetune_id
 from gateway.tasks.generation import GenerationInput
@@ -40,14 +42,21 @@ class _Request:
 class LocalBackend:
     """A `Backend` over a `TokenModel`. Each choice of a request is a stream of its own in the model.
 
-    `name` is that of the library, as operators know it.
+    `name` is that of the library, as operators know it, and `effort` what the row says of the model's reasoning.
     """
 
-    def __init__(self, model: TokenModel, options: Options | None = None, name: str = "local") -> None:
+    def __init__(
+        self,
+        model: TokenModel,
+        options: Options | None = None,
+        name: str = "local",
+        effort: ReasoningEffort | None = None,
+    ) -> None:
         self.device = model.device
         self.cache_bytes = model.cache_bytes
         self.description = f"{name} on {model.device}"
         self._model = model
+        self._effort = effort
         self._prompter = Prompter(model.tokenizer, options, model.window)
         self._requests: dict[int, _Request] = {}
         self._choices: dict[int, ChoiceStream] = {}
@@ -61,7 +70,7 @@ class LocalBackend:
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `BadInput`, `ContextExceeded` or `LoraUnsupported` before any work."""
-        generation = input.generation()
+        generation = settled(input.generation(), self._effort)
         adapter = self._adapter(generation.lora)
         plan = self._prompter.plan(generation)
         budget = output_budget(len(plan.prompt.tokens), generation, self._model.window)

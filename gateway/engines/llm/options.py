@@ -23,6 +23,7 @@ ToolFormatName = Literal[
     "llama",
     "mistral",
     "mistral-tagged",
+    "nemotron",
     "pythonic",
     "qwen-coder",
 ]

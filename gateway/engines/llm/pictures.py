@@ -8,7 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from gateway.engines.llm.decoding import Prompt
 from gateway.errors import BadInput
-from gateway.tasks.conversation import ContentPart, Location, Message
+from gateway.tasks.content import ContentPart, Location
+from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
 from gateway.tasks.image import MAX_PICTURES
 from gateway.tasks.validation import decode_base64
@@ -47,7 +48,8 @@ def gathered(generation: Generation, tokenizer: Any) -> tuple[Generation, list[P
     """
     own = [Picture(data, "/image") for data in generation.images]
     if own:
-        generation = replace(generation, messages=_with_own(generation), images=())
+        shown = [ContentPart(type="image_url").model_copy(update={"image_url": _OWN}) for _ in own]
+        generation = replace(generation, messages=with_own(generation, shown), images=())
     pictures = [
         own.pop(0) if part.image_url is _OWN else _picture(part, field) for field, part in _parts(generation.messages)
     ]
@@ -74,6 +76,7 @@ def content(message: Message, *, in_parts: bool) -> str | list[dict[str, str]]:
     return [
         {"type": "image"} if _holds_picture(part) else {"type": "text", "text": part.text or ""}
         for part in message.content
+        if not part.is_thought
     ]
 
 
@@ -107,12 +110,12 @@ def _picture(part: ContentPart, field: str) -> Picture:
     return Picture(picture_bytes(part.image_url.url, f"{field}/url"), f"{field}/url")
 
 
-def _with_own(generation: Generation) -> tuple[Message, ...]:
+def with_own(generation: Generation, shown: Sequence[ContentPart]) -> tuple[Message, ...]:
+    """What is said, with `shown` for the pictures of the request's own field before the words of the last user."""
     messages = list(generation.messages) or [Message(role="user", content=generation.prompt)]
     turns = [index for index, message in enumerate(messages) if message.role == "user"]
     at = turns[-1] if turns else len(messages) - 1
     said = messages[at].content
     parts = [ContentPart(type="text", text=said)] if isinstance(said, str) else said
-    shown = [ContentPart(type="image_url").model_copy(update={"image_url": _OWN}) for _ in generation.images]
     messages[at] = messages[at].model_copy(update={"content": [*shown, *parts]})
     return tuple(messages)

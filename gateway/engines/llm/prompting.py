@@ -22,7 +22,8 @@ from gateway.engines.llm.template import ChatTemplate
 from gateway.engines.llm.template_traits import Traits, find_traits
 from gateway.engines.llm.template_values import template_values, thinks
 from gateway.engines.llm.tool_prompt import with_tools
-from gateway.engines.llm.turns import turns_of, with_system
+from gateway.engines.llm.turn_shape import Shape, find_shape
+from gateway.engines.llm.turns import IdForm, turns_of, with_system
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
@@ -45,10 +46,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A template and what it can do."""
+    """A template, what it can do, and what it has to be told otherwise."""
 
     template: ChatTemplate
     traits: Traits
+    shape: Shape
 
 
 class Prompter:
@@ -62,7 +64,7 @@ class Prompter:
         self._calling = _known(tokenizer, tokenizer.tool_template) or self._plain
         shows_tools = self._calling is not None and self._calling.traits.tools
         chosen = choose_dialect(tokenizer, self._options, shows_tools=shows_tools)
-        self._dialect, self._short_ids = chosen.dialect, chosen.tools.startswith("mistral")
+        self._dialect, self._ids = chosen.dialect, _id_form(chosen.tools)
         self._markers = _special_tokens(tokenizer, chosen.dialect.markers)
         logger.info("tool calls: %s; reasoning: %s", chosen.tools, chosen.reasoning)
 
@@ -90,14 +92,14 @@ class Prompter:
         told = calls and not known.traits.tools
         # What is told in words has its arguments as objects, whatever the template would want of calls.
         traits = replace(known.traits, text_arguments=False) if told else known.traits
-        turns = turns_of(messages, traits, short_ids=self._short_ids)
+        turns = turns_of(messages, traits, ids=self._ids)
         if self._options.schema_in_prompt and generation.format.named:
             turns = with_system(turns, _schema_words(generation.format.schema), traits)
         if told:
             turns = with_tools(turns, tools, traits)
             tools = ()
         offered = [tool.as_openai() for tool in tools]
-        return known.template.render(turns, offered, template_values(generation, traits))
+        return known.template.render(known.shape.shaped(turns, traits), offered, template_values(generation, traits))
 
     def _encode(self, text: str, pictures: Sequence[Picture], *, plain: bool) -> Prompt:
         """The tokens of a prompt; a plain one gets the model's own opening token unless it has it."""
@@ -111,11 +113,17 @@ class Prompter:
         return prompt
 
 
+def _id_form(tools: str) -> IdForm:
+    """What a family's templates want ids of calls to be. Kimi's tell the model a function's name in no other way."""
+    return "short" if tools.startswith("mistral") else "named" if tools == "kimi" else "given"
+
+
 def _known(tokenizer: Tokenizer, source: str | None) -> _Known | None:
     if not source:
         return None
     template = ChatTemplate(source, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token)
-    return _Known(template, find_traits(template))
+    traits = find_traits(template)
+    return _Known(template, traits, find_shape(template, traits))
 
 
 def _special_tokens(tokenizer: Tokenizer, markers: tuple[str, ...]) -> dict[int, str]:

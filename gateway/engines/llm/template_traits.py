@@ -42,7 +42,7 @@ def find_traits(template: ChatTemplate) -> Traits:
     return Traits(
         tools=_WORD in template.attempt([user], [_TOOL]),
         system=_WORD in template.attempt([system, user]),
-        developer="developer" in template.source,
+        developer="developer" in template.source and _WORD in template.attempt([{**system, "role": "developer"}, user]),
         in_parts=in_parts,
         text_arguments=texts and not objects,
         switches=tuple(name for name in SWITCHES if name in template.variables),

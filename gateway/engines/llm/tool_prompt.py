@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 import orjson
 
 from gateway.engines.llm.template import Turn
 from gateway.engines.llm.template_traits import Traits
-from gateway.engines.llm.turns import joined, with_system
+from gateway.engines.llm.turns import joined, text_of, with_system
 from gateway.tasks.tools import Tool
 
 _INSTRUCTIONS = """You can call functions to help the user. These are the functions, each as JSON with a JSON Schema \
@@ -29,26 +31,21 @@ def with_tools(turns: Sequence[Turn], tools: Sequence[Tool], traits: Traits) -> 
     them.
     """
     told: list[Turn] = []
-    in_results = False
-    for turn in turns:
-        is_result = turn["role"] == "tool"
-        shown = _result(turn) if is_result else _without_calls(turn)
-        if is_result and in_results:
-            told[-1]["content"] = joined(told[-1]["content"], shown["content"])
+    for is_result, group in groupby(turns, key=lambda turn: turn["role"] == "tool"):
+        if is_result:
+            told.append({"role": "user", "content": joined(*map(_result, group))})
         else:
-            told.append(shown)
-        in_results = is_result
+            told += map(_without_calls, group)
     if not tools:
         return told
     listed = "\n".join(orjson.dumps(tool.as_openai()).decode() for tool in tools)
     return with_system(told, _INSTRUCTIONS.format(tools=listed), traits)
 
 
-def _result(turn: Turn) -> Turn:
+def _result(turn: Turn) -> Any:
     content = turn["content"]
-    text = content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
-    shown = f"<tool_response>\n{text}\n</tool_response>"
-    return {"role": "user", "content": shown if isinstance(content, str) else [{"type": "text", "text": shown}]}
+    shown = f"<tool_response>\n{text_of(content)}\n</tool_response>"
+    return shown if isinstance(content, str) else [{"type": "text", "text": shown}]
 
 
 def _without_calls(turn: Turn) -> Turn:

@@ -7,7 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -16,19 +16,20 @@ from gateway.engines.llm.template import Turn
 from gateway.engines.llm.template_traits import Traits
 from gateway.tasks.conversation import Message, ToolCall
 
+IdForm = Literal["given", "short", "named"]
 # Mistral's templates refuse ids of any other form.
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
-def turns_of(messages: Sequence[Message], traits: Traits, *, short_ids: bool = False) -> list[Turn]:
+def turns_of(messages: Sequence[Message], traits: Traits, *, ids: IdForm = "given") -> list[Turn]:
     """One turn for each message.
 
     The role of developers is that of the system where the template knows no other, and pictures have a place
-    among the parts of their message. Calls without an id, and results without one, are matched in their order;
-    with `short_ids` all ids have nine letters and digits.
+    among the parts of their message. Calls without an id, and results without one, are matched in their order. `ids`
+    is the form of all ids: as given, `short` of nine letters and digits, or `named` after the function and numbered.
     """
-    ids = _Ids(short_ids)
-    return [_turn(message, traits, ids) for message in messages]
+    known = _Ids(ids)
+    return [_turn(message, traits, known) for message in messages]
 
 
 def _turn(message: Message, traits: Traits, ids: _Ids) -> Turn:
@@ -66,25 +67,29 @@ def _call(call: ToolCall, traits: Traits, ids: _Ids) -> dict[str, Any]:
 class _Ids:
     """The calls of a conversation and which of them have had their results."""
 
-    short: bool
+    form: IdForm
     names: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    count: int = 0
     waiting: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def called(self, id: str, name: str) -> str:
         """The id to show for a call."""
-        id = id or f"call{len(self.names):05d}"
+        id = id or f"call{self.count:05d}"
         self.names[id] = name
+        self.shown[id] = f"functions.{name}:{self.count}" if self.form == "named" else self._formed(id)
+        self.count += 1
         self.waiting[id] = None
-        return self._shown(id)
+        return self.shown[id]
 
     def answered(self, id: str | None) -> tuple[str, str]:
         """The id to show for a result, and the name of the tool that it is of."""
         id = id or next(iter(self.waiting), "")
         self.waiting.pop(id, None)
-        return self._shown(id), self.names.get(id, "")
+        return self.shown.get(id) or self._formed(id), self.names.get(id, "")
 
-    def _shown(self, id: str) -> str:
-        if not self.short or _SHORT_ID.fullmatch(id):
+    def _formed(self, id: str) -> str:
+        if self.form != "short" or _SHORT_ID.fullmatch(id):
             return id
         return hashlib.sha256(id.encode()).hexdigest()[:9]
 
@@ -105,8 +110,13 @@ def with_system(turns: Iterable[Turn], text: str, traits: Traits) -> list[Turn]:
     return told
 
 
-def joined(one: Any, other: Any) -> Any:
-    """Two contents as one: text with an empty line between, or parts."""
-    if isinstance(one, str) and isinstance(other, str):
-        return f"{one}\n\n{other}" if one and other else one or other
-    return [part for side in (one, other) for part in ([_part(side)] if isinstance(side, str) else side)]
+def text_of(content: Any) -> str:
+    """The words of a turn's content."""
+    return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+
+def joined(*contents: Any) -> Any:
+    """Contents as one: text with an empty line between, or parts."""
+    if all(isinstance(content, str) for content in contents):
+        return "\n\n".join(filter(None, contents))
+    return [part for content in contents for part in ([_part(content)] if isinstance(content, str) else content)]

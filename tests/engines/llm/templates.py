@@ -98,6 +98,16 @@ GPT_OSS = """<|start|>system<|message|>Reasoning: {{ reasoning_effort or 'medium
 {%- else %}<|start|>{{ message.role }}<|message|>{{ message.content }}<|end|>{% endif %}{% endfor %}
 {%- if add_generation_prompt %}<|start|>assistant{% endif %}"""
 
+# Tells which function was called by the id of the call alone.
+KIMI = """{% if tools %}<|im_system|>tool_declare<|im_middle|>{{ tools | tojson }}<|im_end|>{% endif %}
+{%- for m in messages %}<|im_{{ m.role }}|>{{ m.get('name') or m.role }}<|im_middle|>
+{%- if m.role == 'tool' %}## Return of {{ m.tool_call_id }}
+{% endif %}{{ m.content }}
+{%- if m.tool_calls %}<|tool_calls_section_begin|>{% for call in m.tool_calls %}
+{{- '<|tool_call_begin|>' + call.id + '<|tool_call_argument_begin|>' }}{{ call.function.arguments | tojson }}
+{{- '<|tool_call_end|>' }}{% endfor %}<|tool_calls_section_end|>{% endif %}<|im_end|>{% endfor %}
+{%- if add_generation_prompt %}<|im_assistant|>assistant<|im_middle|>{% endif %}"""
+
 # Knows roles and nothing more, as SmolLM2's.
 CHATML = """{% for message in messages %}
 {{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}

@@ -32,6 +32,14 @@ def test_traits_of_the_families(source: str, traits: Traits) -> None:
     assert find_traits(ChatTemplate(source, bos_token="<s>", eos_token="</s>")) == traits
 
 
+def test_a_template_that_only_speaks_of_developers_does_not_know_their_role() -> None:
+    source = (
+        "You help developers.{% for m in messages if m.role != 'developer' %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    traits = find_traits(ChatTemplate(source))
+    assert (traits.system, traits.developer) == (True, False)
+
+
 def test_the_starter_model_is_told_of_tools_in_words(smollm_file: Path) -> None:
     source = GGUFReader(smollm_file).fields["tokenizer.chat_template"].contents()
     traits = find_traits(ChatTemplate(source, bos_token="<|im_start|>", eos_token="<|im_end|>"))
@@ -52,6 +60,10 @@ def test_the_starter_model_is_told_of_tools_in_words(smollm_file: Path) -> None:
         ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + name + '<｜tool▁sep｜>'", "deepseek-bare"),
         ("<|tool_call_begin|>{{ id }}<|tool_call_argument_begin|>{{ arguments }}<|tool_call_end|>", "kimi"),
         ("'<|tool_call>call:' + function['name'] + '{'", "gemma"),
+        (
+            'use the following format:\n<TOOLCALL>[{"name": "tool_name1", "arguments": "tool_args1"}]</TOOLCALL>',
+            "nemotron",
+        ),
         ("write <|tool_call|> followed by a JSON list", "granite"),
         ('Respond in the format {"name": function name, "parameters": dictionary of argument name}', "llama"),
         (

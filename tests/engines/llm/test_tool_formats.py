@@ -81,6 +81,7 @@ def channel(call: Call) -> str:
 
 WRITTEN: dict[str, Callable[[Sequence[Call]], str]] = {
     "hermes": lambda calls: "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in objects(calls)),
+    "nemotron": lambda calls: f"<TOOLCALL>[{', '.join(objects(calls))}]</TOOLCALL>",
     "qwen-coder": lambda calls: "\n".join(map(qwen_coder, calls)),
     "glm": lambda calls: "\n".join(glm(call, "\n") for call in calls),
     "glm-compact": lambda calls: "".join(glm(call, "") for call in calls),

@@ -16,6 +16,7 @@ from gateway.engines.llm.tool_formats.qwen_coder import QwenCoder
 
 FORMATS: dict[str, ToolFormat] = {
     "hermes": Hermes(),
+    "nemotron": Hermes("TOOLCALL", listed=True),
     "qwen-coder": QwenCoder(),
     "glm": Glm(lines=True),
     "glm-compact": Glm(lines=False),
@@ -41,6 +42,7 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("glm", ("<arg_key>{{ k }}</arg_key>\n",)),
     ("glm-compact", ("<arg_key>",)),
     ("granite", ("<|tool_call|>",)),
+    ("nemotron", ("<TOOLCALL>",)),
     ("hermes", ("<tool_call>",)),
     ("pythonic", ("[func_name1(",)),
     ("llama", ('{"name": function name, "parameters"',)),

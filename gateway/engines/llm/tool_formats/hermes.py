@@ -1,4 +1,4 @@
-"""`<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Hermes, Qwen 2.5 and 3, Granite 4, SmolLM3."""
+"""`<tool_call>{"name": ..., "arguments": {...}}</tool_call>` as of Hermes and Qwen 3, or Nemotron Nano 2's list."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from gateway.tasks.tools import Tool
 
 
 class Hermes:
-    """Each call is an object in JSON between two tags; text may stand around them."""
+    """Each call is an object in JSON between two tags; text may stand around them.
 
-    opening = "<tool_call>"
-    closing = "</tool_call>"
-    markers = (opening, closing)
+    With `listed` one pair of tags has a list of calls between them. Either form is read.
+    """
+
+    def __init__(self, tag: str = "tool_call", *, listed: bool = False) -> None:
+        self.opening, self.closing = f"<{tag}>", f"</{tag}>"
+        self.markers = (self.opening, self.closing)
+        self._listed = listed
 
     def read(self, tape: Tape, gains: Gains, tools: Sequence[Tool]) -> Reading[None]:
         """Text up to a tag, a call up to the other, and so on."""
@@ -38,7 +42,9 @@ class Hermes:
         return (yield from skip_to(tape, *self.markers))
 
     def calls(self, tools: Sequence[Tool], most: int) -> Constraint:
-        """One call to a pair of tags."""
+        """One call to a pair of tags, or all of them."""
         options = tuple(named_object(tool) for tool in tools)
+        if self._listed:
+            return InOrder((Literal("["), Repeated(either(options), ", ", most), Literal(f"]{self.closing}")))
         item = InOrder((Literal("\n"), either(options), Literal(f"\n{self.closing}")))
         return Repeated(item, f"\n{self.opening}", most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.engines.llm.upstream.calls import MAX_ARGUMENTS_CHARACTERS, Calls
@@ -20,7 +21,8 @@ class Answer:
     """One request's answer of `n` choices. The end of the last choice waits for `end`: the usage comes after it.
 
     With `usage_per_choice` each choice reports its own tokens, otherwise the latest report counts for all. A server
-    that reports none has its increments counted. With `forced` the text of each choice is one tool call as JSON.
+    that reports none has its increments counted. Reports on the way are passed on if there is one choice: of several,
+    each may be of one alone. With `forced` the text of each choice is one tool call as JSON.
     """
 
     def __init__(self, n: int, stop: Sequence[str], *, usage_per_choice: bool, forced: bool = False) -> None:
@@ -40,11 +42,16 @@ class Answer:
 
     def feed(self, event: dict[str, Any]) -> list[Piece]:
         """The pieces of one chunk, or of a whole answer in one; raises `Unreadable`."""
-        self._count(event.get("usage"))
         choices = event.get("choices") or []
         if not isinstance(choices, list):
             raise Unreadable("choices that are no list")
-        return [piece for choice in choices if (piece := self._piece(choice)) is not None]
+        pieces = [piece for choice in choices if (piece := self._piece(choice)) is not None]
+        if self._usage_per_choice or not self._open or len(self._calls) == 1:
+            self._count(event.get("usage"))
+        if len(self._calls) == 1 and self._usage is not None:
+            for piece in pieces:
+                piece.usage = replace(self._usage)
+        return pieces
 
     def end(self) -> list[Piece]:
         """The pieces that end the answer; choices that the server left open have stopped."""
@@ -69,7 +76,7 @@ class Answer:
         if not isinstance(delta, dict):
             raise Unreadable("a delta that is no object")
         piece = Piece(
-            text=text_of(delta.get("content")),
+            text=text_of(delta.get("content")) + text_of(delta.get("refusal")),
             index=index,
             reasoning=text_of(delta.get("reasoning_content") or delta.get("reasoning")),
             tool_calls=self._calls[index].take(delta.get("tool_calls") or []),
@@ -90,7 +97,8 @@ class Answer:
         if reason in BROKEN:
             raise Unreadable(f"a choice that ended with {reason}")
         calls = self._calls[piece.index]
-        piece.tool_calls += calls.end()
+        if reason != "length":
+            piece.tool_calls += calls.end()
         if self._written is not None and (call := call_of(self._written[piece.index])) is not None:
             piece.tool_calls.append(call)
         piece.finish_reason = _REASONS.get(reason, "stop")
@@ -107,13 +115,22 @@ class Answer:
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
             return
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        counted = Usage(_number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")), _number(cached))
+        counted = Usage(
+            prompt_tokens=_number(usage.get("prompt_tokens")),
+            completion_tokens=_number(usage.get("completion_tokens")),
+            cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+            reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        )
         if self._usage_per_choice and self._usage is not None:
             counted.completion_tokens += self._usage.completion_tokens
+            counted.reasoning_tokens += self._usage.reasoning_tokens
             counted.cached_tokens = max(counted.cached_tokens, self._usage.cached_tokens)
         self._usage = counted
+
+
+def _detail(usage: dict[str, Any], group: str, name: str) -> int:
+    details = usage.get(group)
+    return _number(details.get(name)) if isinstance(details, dict) else 0
 
 
 def _number(value: Any) -> int:

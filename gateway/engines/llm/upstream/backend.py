@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from gateway.config import ModelSpec
+from gateway.engines.llm.effort import settled
 from gateway.engines.llm.upstream.client import new_client
 from gateway.engines.llm.upstream.event_loop import LoopThread, News, Outlet
 from gateway.engines.llm.upstream.exchange import BROKEN_OFF, Exchange, Patience, unreachable
@@ -38,6 +39,7 @@ class _Running:
     outlet: Outlet
     exchange: Future[None]
     increments: int = 0
+    usage: Usage | None = None
 
 
 class UpstreamBackend:
@@ -99,7 +101,8 @@ class UpstreamBackend:
         """Send one request; raises `GatewayError` for what the server cannot be asked."""
         if self._gone.is_set():
             raise unreachable()
-        request = self._translator.request(input.generation(), input.origin.account)
+        generation = settled(input.generation(), self._spec.properties.reasoning_effort)
+        request = self._translator.request(generation, input.origin.account)
         request = replace(request, traceparent=input.origin.traceparent)
         outlet = Outlet(id, self._arrivals)
         self._inside[id] = _Running(outlet, self._loop.start(self._exchange.converse(request, outlet)))
@@ -125,6 +128,7 @@ class UpstreamBackend:
                 del self._inside[news.outlet.id]
             else:
                 running.increments += 1
+                running.usage = news.content.usage or running.usage
         if taken:
             self._loop.loop.call_soon_threadsafe(_release, taken)
         elif self._gone.is_set():
@@ -132,15 +136,15 @@ class UpstreamBackend:
         return given
 
     def drop(self, id: int) -> Usage | None:
-        """Close the connection of a stream, so that the server stops its work; the increments that it gave.
+        """Close the connection of a stream, so that the server stops its work; what it told of the cost.
 
-        What the prompt cost, a server tells at the end alone.
+        Servers that tell it at the end alone have their increments counted.
         """
         running = self._inside.pop(id, None)
         if running is None:
             return self._failed.pop(id, None)
         running.exchange.cancel()
-        return Usage(completion_tokens=running.increments)
+        return running.usage or Usage(completion_tokens=running.increments)
 
     def _fail(self, id: int) -> None:
         if (usage := self.drop(id)) is not None:

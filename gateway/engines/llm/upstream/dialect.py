@@ -19,7 +19,8 @@ class Dialect:
     `names` maps our field to the server's; a field that is absent cannot be asked for. `all_tokens` is the `top_k`
     that keeps every token. `defaults` switches off what the server would do unasked. `cache` is how prompts of one
     account are kept from being found by another: a salt, no reuse at all, or not at all. With `takes_raw`, a raw prompt
-    and a fine-tune are fields of a chat; otherwise they are a route and a model's name.
+    and a fine-tune are fields of a chat; otherwise they are a route and a model's name. `reasoning_names` are what an
+    earlier turn's reasoning is called. With `counts_all_along` it can be asked to count tokens in every chunk.
     """
 
     name: Kind
@@ -33,7 +34,9 @@ class Dialect:
     holds_to_tool_choice: bool = True
     seeds: int | None = None
     usage_per_choice: bool = False
+    counts_all_along: bool = False
     takes_raw: bool = False
+    reasoning_names: tuple[str, ...] = ("reasoning_content",)
     cache: Literal["salt", "switch", "none"] = "none"
 
 
@@ -45,6 +48,9 @@ _VLLM = Dialect(
     all_tokens=-1,
     takes_greedy_choices=False,
     takes_template_options=True,
+    # The older versions know the first, the newer ones the second alone.
+    reasoning_names=("reasoning_content", "reasoning"),
+    counts_all_along=True,
     cache="salt",
 )
 _SGLANG = Dialect(
@@ -53,6 +59,7 @@ _SGLANG = Dialect(
     defaults={"min_p": 0.0, "repetition_penalty": 1.0},
     all_tokens=-1,
     takes_template_options=True,
+    counts_all_along=True,
     cache="salt",
 )
 _LLAMA_CPP = Dialect(

@@ -9,12 +9,12 @@ from typing import Any
 
 from gateway.engines.llm.upstream.dialect import Dialect
 from gateway.engines.llm.upstream.forced import call_schema
-from gateway.engines.llm.upstream.messages import openai_messages
+from gateway.engines.llm.upstream.messages import conversation_of, openai_messages
 from gateway.engines.llm.upstream.sampling import refuse_unknown, sampling_fields
-from gateway.errors import ContextExceeded, LoraUnsupported
-from gateway.tasks.conversation import Message
+from gateway.errors import BadInput, ContextExceeded, LoraUnsupported
 from gateway.tasks.generation import Generation
 from gateway.tasks.output_format import OBJECT
+from gateway.tasks.tools import Tool
 
 CHAT, COMPLETIONS = "chat/completions", "completions"
 
@@ -67,10 +67,11 @@ class Translator:
         Raises `BadInput` for what this server cannot be asked, `ContextExceeded` and `LoraUnsupported`.
         """
         self._refuse(generation)
+        counts = {"continuous_usage_stats": True} if self._facts.dialect.counts_all_along else {}
         body: dict[str, Any] = {
             "model": self._facts.model,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            "stream_options": {"include_usage": True, **counts},
         }
         if generation.lora is not None:
             body["lora" if self._facts.dialect.takes_raw else "model"] = generation.lora
@@ -89,6 +90,9 @@ class Translator:
         is_listed = self._facts.dialect.takes_raw or generation.lora in self._facts.adapters
         if generation.lora is not None and not is_listed:
             raise LoraUnsupported("'/lora' is not the name of a fine-tune of this model")
+        shown = generation.images or any(message.pictures() for message in generation.messages)
+        if generation.raw and shown and not self._facts.dialect.takes_raw:
+            raise BadInput("'/raw' cannot be true: the server behind this model takes pictures in a chat only")
         refuse_unknown(generation, self._facts.dialect)
 
     def _cache(self, account: str) -> dict[str, Any]:
@@ -129,10 +133,10 @@ class Translator:
         return body | ({"chat_template_kwargs": options} if options else {})
 
     def _said(self, generation: Generation) -> dict[str, Any]:
-        if generation.raw and not generation.messages:
+        if generation.raw and not (generation.messages or generation.images):
             return {"prompt": generation.prompt, "raw": True}
-        messages = generation.messages or (Message(role="user", content=generation.prompt),)
-        return {"messages": openai_messages(messages), **({"raw": True} if generation.raw else {})}
+        messages = openai_messages(conversation_of(generation), self._facts.dialect.reasoning_names)
+        return {"messages": messages, **({"raw": True} if generation.raw else {})}
 
     def _forces(self, generation: Generation) -> bool:
         """Whether a call must be had by a schema, since the server does not hold to the choice."""
@@ -152,10 +156,15 @@ class Translator:
         if choice.name is not None:
             wanted = {"type": "function", "function": {"name": choice.name}}
         return {
-            "tools": [tool.as_openai() for tool in generation.tools],
+            "tools": [_offered(tool) for tool in generation.tools],
             "tool_choice": wanted,
             "parallel_tool_calls": generation.parallel_tool_calls,
         }
+
+
+def _offered(tool: Tool) -> dict[str, Any]:
+    offered = tool.as_openai()
+    return offered | ({"function": {**offered["function"], "strict": True}} if tool.strict else {})
 
 
 def _format(schema: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,12 @@ from gateway.engines.llm.upstream.events import Events
 from gateway.tasks.generation import Generated, gather
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
 
-USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+USAGE = {
+    "prompt_tokens": 7,
+    "completion_tokens": 3,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
 
 
 def chat(delta: dict[str, Any] | None = None, finish: str | None = None, index: int = 0, **more: Any) -> dict[str, Any]:
@@ -41,13 +46,18 @@ def test_text_reasoning_and_usage() -> None:
     )
     (choice,) = told.choices
     assert (choice.reasoning, choice.text, choice.finish_reason) == ("hm", "yes", "stop")
-    assert told.usage == Usage(7, 3, 4)
+    assert told.usage == Usage(7, 3, 4, 2)
+
+
+def test_a_refusal_is_the_answer() -> None:
+    told = read(chat({"content": None, "refusal": "I can"}), chat({"refusal": "not."}), chat({}, "stop"))
+    assert told.choices[0].text == "I cannot."
 
 
 def test_an_answer_in_one_object_is_as_good() -> None:
     message = {"role": "assistant", "content": "yes", "tool_calls": None}
     told = read({"choices": [{"index": 0, "message": message, "finish_reason": "length"}], "usage": USAGE})
-    assert (told.choices[0].text, told.choices[0].finish_reason, told.usage) == ("yes", "length", Usage(7, 3, 4))
+    assert (told.choices[0].text, told.choices[0].finish_reason, told.usage) == ("yes", "length", Usage(7, 3, 4, 2))
 
 
 def test_raw_text_and_its_parallel_lists() -> None:
@@ -97,10 +107,24 @@ def test_choices_end_apart_and_their_usage_is_summed_where_each_has_its_own() ->
         chat({}, "length"),
         {"choices": [], "usage": USAGE},
     ]
-    assert read(*events, n=2).usage == Usage(7, 3, 4)
+    assert read(*events, n=2).usage == Usage(7, 3, 4, 2)
     told = read(*events, n=2, per_choice=True)
     assert [(choice.text, choice.finish_reason) for choice in told.choices] == [("b", "length"), ("a", "stop")]
-    assert told.usage == Usage(7, 6, 4)
+    assert told.usage == Usage(7, 6, 4, 4)
+
+
+def test_counts_of_one_choice_among_several_are_not_those_of_all() -> None:
+    alone = {"prompt_tokens": 7, "completion_tokens": 1}
+    events = [chat({"content": text}, index=index) | {"usage": alone} for index, text in enumerate("ab")]
+    ends = [chat({}, "stop", index=index) for index in range(2)]
+    assert read(*events, *ends, n=2).usage == Usage(completion_tokens=2)
+    assert read(*events, *ends, {"choices": [], "usage": USAGE}, n=2).usage == Usage(7, 3, 4, 2)
+
+
+@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("length", "")])
+def test_a_call_without_arguments_has_an_empty_object_unless_it_was_cut(reason: str, arguments: str) -> None:
+    told = read(chat({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f"}}]}), chat({}, reason))
+    assert told.choices[0].tool_calls[0].arguments == arguments
 
 
 def part(index: int | None, id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:

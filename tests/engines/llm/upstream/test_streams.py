@@ -49,6 +49,24 @@ def test_a_stream_without_an_end_costs_what_it_gave(fails: bool) -> None:
         assert engine.drop(5) is None
 
 
+def test_counts_that_come_all_along_are_passed_on_and_kept() -> None:
+    counts = [{"prompt_tokens": 7, "completion_tokens": tokens} for tokens in (0, 2)]
+
+    def counting(exchange: Exchange) -> None:
+        exchange.begin()
+        exchange.send(chunk({"content": "a"}, usage=counts[0]) + chunk({"content": "b"}, usage=counts[1]))
+        exchange.until_closed()
+
+    with serving(counting) as (engine, server):
+        engine.admit(5, Asked(**HELLO))
+        given: list[Piece | GatewayError] = []
+        while len(given) < 2:
+            given += [piece for _, piece in engine.step()]
+        assert [piece.usage for piece in given if isinstance(piece, Piece)] == [Usage(7, 0), Usage(7, 2)]
+        assert engine.drop(5) == Usage(7, 2)
+    assert server.received[0].body["stream_options"]["continuous_usage_stats"] is True
+
+
 def test_a_server_that_closes_what_it_promised_to_keep_loses_no_request() -> None:
     body = chunk({"content": "a"}, "stop") + b"data: [DONE]\n\n"
 
