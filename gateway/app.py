@@ -53,9 +53,9 @@ def create_app(
     """The application that serves `specs`. Its lifespan starts the models and stops them.
 
     With `management`, SIGHUP and the command `reload` apply the file anew; that needs the main thread.
-    Raises `ConfigError` for a row whose task does not exist, that no engine can be chosen for, or that needs another
-    machine though the gateway is offline; for hosts of media that cannot be used; and for a sandbox that this system
-    does not have.
+    Raises `ConfigError` for a row whose task or engine does not exist, that no engine can be chosen for, whose source
+    is none, or that needs another machine though the gateway is offline; for hosts of media that cannot be used; and
+    for a sandbox that this system does not have.
     """
     state = _parts(settings, specs, pinned)
     app = FastAPI(

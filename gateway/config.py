@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.properties import Properties
 
 MIB, GIB = 1 << 20, 1 << 30
+ACCOUNT_ID = re.compile("[0-9a-fA-F]{32}")
 # YAML reads a bare on or off as a truth value.
 SandboxMode = Annotated[
     Literal["auto", "on", "off"], BeforeValidator(lambda word: {True: "on", False: "off"}.get(word, word))
@@ -89,6 +91,14 @@ class Settings(BaseSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("accounts")
+    @classmethod
+    def _are_ids(cls, accounts: tuple[str, ...]) -> tuple[str, ...]:
+        for account in accounts:
+            if not ACCOUNT_ID.fullmatch(account):
+                raise ValueError(f"'{account}' is not an account id, which has 32 hexadecimal digits")
+        return accounts
+
 
 class Frozen(BaseModel):
     """A row or part of one: immutable, and a misspelt field is an error."""
@@ -124,7 +134,10 @@ class ModelSpec(Frozen):
     name: str = Field(min_length=1, max_length=200, pattern=r"^[@A-Za-z0-9][A-Za-z0-9._/@:-]*$")
     task: str = Field(description="a task of gateway/tasks, e.g. text-classification")
     shape: str | None = Field(None, description="which of the task's request and answer forms; default: its first")
-    engine: str = Field(description="a file of gateway/engines, module.path:Class, or auto: by task")
+    engine: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.\w+)*(:\w+)?$",
+        description="a file of gateway/engines, module.path:Class, or auto: by task",
+    )
     source: str | None = Field(None, description="hf:org/repo@revision[/file] | pypi:dist==version/path | file:/path")
     files: tuple[str, ...] = Field((), description="globs of the files to take from the source; empty: all")
     overlay: dict[str, str] = Field(

@@ -27,7 +27,7 @@ def find_models_file(settings: Settings) -> Path:
 
 def load_specs(path: Path) -> list[ModelSpec]:
     """The rows of the file at `path`; raises `ConfigError`."""
-    return parse_specs(path.read_text(encoding="utf-8"), str(path))
+    return parse_specs(_text(path), str(path))
 
 
 def parse_specs(text: str, where: str) -> list[ModelSpec]:
@@ -69,7 +69,7 @@ def check_names(specs: Sequence[ModelSpec], where: str) -> None:
 
 def with_file_settings(settings: Settings, path: Path) -> Settings:
     """`settings`, where nobody set them otherwise with those of the models file; raises `ConfigError`."""
-    section = _document(path.read_text(encoding="utf-8"), str(path)).get("gateway") or {}
+    section = _document(_text(path), str(path)).get("gateway") or {}
     try:
         named = FileSettings.model_validate(section).model_dump(exclude_none=True)
     except ValidationError as error:
@@ -77,11 +77,22 @@ def with_file_settings(settings: Settings, path: Path) -> Settings:
     return settings.model_copy(update={key: named[key] for key in set(named) - settings.model_fields_set})
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: byte {error.start} is not") from error
+
+
 def _document(text: str, where: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{where} is nested too deeply") from None
     if not isinstance(document, dict) or not isinstance(document.get("models"), list):
         raise ConfigError(f"{where} must be a mapping with a list under `models:`")
     unknown = sorted(set(document) - {"models", "aliases", "gateway"})

@@ -14,12 +14,14 @@ import structlog
 from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.config import ConfigError, ModelSpec, Settings
+from gateway.engines.automatic import check_own_engines
 from gateway.engines.outbound import refuse_outbound
 from gateway.errors import GatewayError
 from gateway.models_file import load_specs
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
 from gateway.weights.lock import Lock
+from gateway.weights.parse import parse_source
 from gateway.weights.store import Store
 
 log = structlog.get_logger("gateway.reload")
@@ -28,12 +30,24 @@ log = structlog.get_logger("gateway.reload")
 def settled(settings: Settings, keys: Keyring, specs: Sequence[ModelSpec]) -> list[ModelSpec]:
     """The rows as they are served, with `prefix_cache: auto` decided by whether all callers are one tenant.
 
-    Raises `ConfigError` for a row that needs another machine though the gateway is offline.
+    Raises `ConfigError` for a row whose engine does not exist, whose source is none, or that needs another machine
+    though the gateway is offline.
     """
+    check_own_engines(specs)
+    _check_sources(specs)
     if settings.offline:
         refuse_outbound(specs)
     shared = "shared" if not keys.has_keys() or len(settings.accounts) == 1 else "account"
     return [spec.model_copy(update={"prefix_cache": shared}) if spec.prefix_cache == "auto" else spec for spec in specs]
+
+
+def _check_sources(specs: Sequence[ModelSpec]) -> None:
+    for spec in specs:
+        try:
+            if spec.source is not None:
+                parse_source(spec.source)
+        except ConfigError as error:
+            raise ConfigError(f"row {spec.name}: source: {error.detail}") from error
 
 
 @dataclass(frozen=True)
@@ -60,10 +74,8 @@ class Reload:
         return counts
 
     async def _apply(self) -> dict[str, int]:
-        try:
-            specs = await asyncio.to_thread(load_specs, self.file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {self.file}: {error}") from error
+        self.keys.refresh()
+        specs = await asyncio.to_thread(load_specs, self.file)
         specs = settled(self.settings, self.keys, specs)
         pinned = await asyncio.to_thread(Lock.for_models, self.file)
         store = Store(self.settings.home, offline=self.settings.offline, pinned=pinned)

@@ -100,10 +100,10 @@ def test_an_unknown_task_names_the_row() -> None:
 
 def test_settings_come_from_the_environment_and_give_way_to_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "9000")
-    monkeypatch.setenv("GATEWAY_ACCOUNTS", "A1, b2")
+    monkeypatch.setenv("GATEWAY_ACCOUNTS", f"{'A' * 32}, {'b' * 32}")
     assert Settings().port == 9000
     assert Settings(port=9001).port == 9001
-    assert Settings().accounts == ("a1", "b2")
+    assert Settings().accounts == ("a" * 32, "b" * 32)
 
 
 def test_a_missing_models_file_says_what_to_pass(tmp_path: Path) -> None:

@@ -33,4 +33,6 @@ def test_the_status_says_whether_it_is_ready(row: str, expected: tuple[int, str]
 
 
 def test_where_no_gateway_runs_it_says_so(tmp_path: Path) -> None:
-    assert ready(tmp_path) == (1, f"error: no gateway runs on {tmp_path}\n")
+    status, said = ready(tmp_path)
+    assert status == 1
+    assert said.startswith(f"error: no gateway runs on {tmp_path}: start one with `gateway serve`")

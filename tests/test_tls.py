@@ -48,6 +48,13 @@ def test_https_is_served_and_the_health_check_passes(files: tuple[str, str | Non
         check = [sys.executable, *last("HEALTHCHECK").words()[1:]]
         environment = {**os.environ, "GATEWAY_PORT": str(server.port), "GATEWAY_TLS_CERT": str(pem / files[0])}
         assert subprocess.run(check, env=environment, timeout=60).returncode == 0
+        top = [sys.executable, "-m", "gateway.cli.main", "top", "--once", "--all"]
+        untrusted = subprocess.run(top, env=environment, timeout=60, capture_output=True, text=True)
+        assert untrusted.returncode == 1
+        assert "is not trusted: name the file of its authority in SSL_CERT_FILE" in untrusted.stderr
+        environment["SSL_CERT_FILE"] = str(pem / "cert.pem")
+        shown = subprocess.run(top, env=environment, timeout=60, capture_output=True, text=True)
+        assert (shown.returncode, "@local/a" in shown.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 
 from gateway.api.bodies import is_json, media_type, off_loop
 from gateway.api.choosing import Chosen, uncount
@@ -15,7 +17,7 @@ from gateway.api.documents import decode_json
 from gateway.api.remote.deferred import stand_in
 from gateway.api.state import state_of
 from gateway.errors import BadInput, InvalidParameter
-from gateway.runtime.batch_store import Item, Progress, item
+from gateway.runtime.batch_store import Item, Outcome, Progress, item
 from gateway.tasks import Task, TaskInput
 from gateway.tasks.base import JSON
 from gateway.tasks.cost import Unit
@@ -23,6 +25,8 @@ from gateway.tasks.schema import output_schema
 
 MAX_BODY_BYTES = 10_000_000
 MAX_REFERENCE_CHARACTERS = 1024
+PIECE_BYTES = 1 << 16
+_END = b'"success":true,"errors":[],"messages":[]}'
 
 
 def may_be_batch(request: Request, body: bytes) -> bool:
@@ -49,7 +53,9 @@ async def answer(request: Request, chosen: Chosen, body: bytes) -> Response | No
         progress = await state.batches.find(document["request_id"], account)
         if progress is None:
             raise BadInput("'/request_id' is not that of a batch, or of one that ended more than a day ago")
-        return _told(progress)
+        if not progress.is_done:
+            return _told(progress)
+        return StreamingResponse(pieces(progress, state.batches.outcomes(progress)), media_type=JSON)
     if "requests" not in document:
         if request.query_params.get("queueRequest") == "true":
             document = {"requests": [document]}
@@ -61,7 +67,7 @@ async def answer(request: Request, chosen: Chosen, body: bytes) -> Response | No
         raise BadInput("this model answers with media, which a batch cannot hold")
     items = await off_loop(state.parsing, _items, chosen, document["requests"], state.media is not None)
     batch = await state.batches.submit(account, chosen.origin.model, chosen.task, items, chosen.caller.max_cost)
-    return _told(Progress(batch, []))
+    return _told(Progress(batch))
 
 
 def _items(chosen: Chosen, requests: Any, fetches: bool) -> list[Item]:
@@ -112,28 +118,32 @@ def _input(task: Task, index: int, request: dict[str, Any], fetches: bool) -> tu
 
 
 def _told(progress: Progress) -> Response:
-    """What is known of a batch: that it waits or runs, or all its answers."""
+    """That a batch waits or runs."""
     batch = progress.batch
-    if not progress.is_done:
-        status = "running" if progress.outcomes else "queued"
-        result: dict[str, Any] = {"status": status, "request_id": batch.id, "model": batch.model}
-        return _enveloped(orjson.dumps(result), 202)
-    responses = [
-        b'{"id":%d,"%b":%b,"success":%b,"external_reference":%b}'
-        % (
-            outcome.id,
-            b"result" if outcome.success else b"errors",
+    status = "running" if progress.done else "queued"
+    result: dict[str, Any] = {"status": status, "request_id": batch.id, "model": batch.model}
+    return Response(b'{"result":%b,%b' % (orjson.dumps(result), _END), 202, media_type=JSON)
+
+
+def pieces(progress: Progress, outcomes: Iterator[Outcome]) -> Iterator[bytes]:
+    """All answers of a finished batch, in pieces of about `PIECE_BYTES`: together they may be larger than memory."""
+    piece = bytearray(b'{"result":{"responses":[')
+    for number, outcome in enumerate(outcomes):
+        id = outcome.mark.id
+        reference = orjson.dumps(progress.batch.items[id].external_reference)
+        kind, success = (b"result", b"true") if outcome.mark.success else (b"errors", b"false")
+        piece += b'%b{"id":%d,"%b":%b,"success":%b,"external_reference":%b}' % (
+            b"," if number else b"",
+            id,
+            kind,
             outcome.body,
-            b"true" if outcome.success else b"false",
-            orjson.dumps(batch.items[outcome.id].external_reference),
+            success,
+            reference,
         )
-        for outcome in progress.outcomes
-    ]
-    prompt = sum(outcome.prompt_tokens for outcome in progress.outcomes)
-    completion = sum(outcome.completion_tokens for outcome in progress.outcomes)
+        if len(piece) > PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    marks = [done.mark for done in progress.done.values()]
+    prompt, completion = sum(mark.prompt_tokens for mark in marks), sum(mark.completion_tokens for mark in marks)
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return _enveloped(b'{"responses":[%b],"usage":%b}' % (b",".join(responses), orjson.dumps(usage)), 200)
-
-
-def _enveloped(result: bytes, status: int) -> Response:
-    return Response(b'{"result":%b,"success":true,"errors":[],"messages":[]}' % result, status, media_type=JSON)
+    yield bytes(piece) + b'],"usage":%b},%b' % (orjson.dumps(usage), _END)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from gateway.api import limits
 from gateway.api.access import ANYONE, Key
 from gateway.config import ConfigError, Settings
 
+MAX_NAME_CHARACTERS = 100
 Stamp = tuple[int, int, int]
 
 
@@ -39,11 +42,13 @@ class KeyFile:
         return cls(settings.keys_file or settings.home / "keys.json")
 
     def stamp(self) -> Stamp | None:
-        """What changes whenever the file does; None while there is none."""
+        """What changes whenever the file does, None while there is none; raises `ConfigError` if nobody can tell."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ConfigError(f"keys file {self.path}: {error.strerror}") from error
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def entries(self) -> list[Key]:
@@ -59,10 +64,12 @@ class KeyFile:
         return keys
 
     def create(self, name: str | None = None, like: Key = ANYONE) -> str:
-        """A new key, whose hash is stored under `name`; raises `ConfigError` if the name is taken.
+        """A new key, whose hash is stored under `name`; raises `ConfigError` for a name that is taken or no name.
 
         What it may do is that which `like` may.
         """
+        if name is not None and not (0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()):
+            raise ConfigError(f"a key's name has 1 to {MAX_NAME_CHARACTERS} printable characters")
         key = "gw_" + secrets.token_urlsafe(32)
         with self._locked():
             keys = self.entries()
@@ -88,9 +95,18 @@ class KeyFile:
             revoked = self.entry(name)
             self._write([key for key in self.entries() if key.name != revoked.name])
 
-    def _locked(self) -> FileLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path.with_name(self.path.name + ".lock"), mode=0o600)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone with the file; what keeps it from being written is a `ConfigError`."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_name(self.path.name + ".lock"), mode=0o600):
+                yield
+        except OSError as error:
+            raise ConfigError(
+                f"keys file {self.path} cannot be written: {error.strerror}; make room, correct its permissions, or "
+                "name another with --keys-file"
+            ) from error
 
     def _write(self, keys: list[Key]) -> None:
         """Replace the file in one step, readable by its owner alone."""

@@ -87,11 +87,11 @@ class Keyring:
         if now - self._checked < REFRESH_S:
             return
         self._checked = now
-        stamp = self.file.stamp()
-        if stamp == self._stamp:
-            return
+        stamp = self._stamp
         try:
-            self._reload(stamp)
+            stamp = self.file.stamp()
+            if stamp != self._stamp:
+                self._reload(stamp)
         except ConfigError as error:
             self._stamp = stamp
             _log.error("keys file not read, keys unchanged", reason=error.detail)

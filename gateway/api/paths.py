@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from gateway.config import ACCOUNT_ID
+
 PREFIX = "/client/v4"
 _ACCOUNT = re.compile(r"/accounts/([^/]+)")
-_ACCOUNT_ID = re.compile(r"[0-9a-fA-F]{32}")
 _OPENAI = re.compile(r"/accounts/[^/]+/ai/v1(/|$)")
 _SLASHES = re.compile(r"/{2,}")
 
@@ -36,4 +37,4 @@ def is_openai(path: str) -> bool:
 
 def is_account_id(text: str) -> bool:
     """Whether `text` is 32 hexadecimal digits."""
-    return _ACCOUNT_ID.fullmatch(text) is not None
+    return ACCOUNT_ID.fullmatch(text) is not None

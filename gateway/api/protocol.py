@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from gateway.api.plain_http import PlainHttp
 
 MAX_HEAD_BYTES = 64 * 1024
 _END = b"connection: close\r\ncontent-length: 0\r\n\r\n"
@@ -12,7 +12,7 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _END
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _END
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PlainHttp):
     """Never holds more than `MAX_HEAD_BYTES` and one read of a head, a trailer or the size of a chunk.
 
     The parser keeps these until they are whole, however long they become; of bodies it keeps nothing. A client that

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from gateway import __version__
+from gateway.api import collector
 from gateway.api.exchange import Exchange
-from gateway.config import ConfigError, Settings
-from gateway.engines.outbound import is_this_machine
+from gateway.config import Settings
 from gateway.runtime.timing import Timing
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 # How long the last spans may take to be sent at the end.
 FLUSH_S = 2.0
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 # `gen_ai.operation.name` of OpenTelemetry's conventions, for the tasks that have one there.
 OPERATIONS = {"text-generation": "chat", "text-embeddings": "embeddings"}
 
@@ -45,15 +41,7 @@ class Tracing:
 
         Raises `ConfigError` without an endpoint, without the library, or if offline and the endpoint is elsewhere.
         """
-        if not settings.tracing:
-            return None
-        _check_environment(settings)
-        try:
-            return cls(_provider())
-        except ImportError as error:
-            raise ConfigError(
-                "GATEWAY_TRACING needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http"
-            ) from error
+        return cls(collector.provider(offline=settings.offline)) if settings.tracing else None
 
     def begin(self, exchange: Exchange) -> bool:
         """Note the request's server span, which is the current one, if it is to be exported; says whether it is."""
@@ -140,31 +128,6 @@ def framework_telemetry(tracing: Tracing | None) -> TelemetryConfig:
         "operation_spans": False,
         "auto_configure": False,
     }
-
-
-def _check_environment(settings: Settings) -> None:
-    """The endpoint, headers, sampler and so on are the library's own variables; only what it would guess is checked."""
-    endpoint = next(filter(None, map(os.environ.get, ENDPOINTS)), None)
-    if endpoint is None:
-        raise ConfigError(f"GATEWAY_TRACING needs the collector's address in {ENDPOINTS[1]}")
-    protocol = next(filter(None, map(os.environ.get, PROTOCOLS)), "http/protobuf")
-    if protocol != "http/protobuf":
-        raise ConfigError(f"{PROTOCOLS[1]}: {protocol} is not spoken here; the collector's http/protobuf is")
-    if settings.offline and not is_this_machine(urlsplit(endpoint).hostname or ""):
-        raise ConfigError("the collector's address leads to another machine, which GATEWAY_OFFLINE forbids")
-
-
-def _provider() -> TracerProvider:
-    """Spans of the service `gateway`, unless the environment names it otherwise. Raises `ImportError`."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    own = Resource.create({"service.name": "gateway", "service.version": __version__})
-    provider = TracerProvider(resource=own.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
 
 
 def _nanoseconds(moment: float) -> int:

@@ -16,7 +16,7 @@ from gateway.api.exchange import exchange_of
 from gateway.api.live.flux import FluxSession
 from gateway.api.live.nova import NovaSession
 from gateway.api.live.session import Session
-from gateway.api.live.socket import NORMAL, TROUBLE, Closing, Socket
+from gateway.api.live.socket import NORMAL, TROUBLE, Closing, Socket, short
 from gateway.api.live.speak import SpeakSession
 from gateway.api.live.turns import TurnSession
 from gateway.api.state import state_of
@@ -87,8 +87,8 @@ async def _metered(websocket: WebSocket, session: Session) -> None:
 
 
 def _reason(error: GatewayError, request_id: str) -> str:
-    """The code and the request's id: a close frame has room for 123 bytes, not for a whole message."""
-    return f"{error.code} {error.detail[:60]} ({request_id})".encode()[:120].decode(errors="ignore")
+    """The code and the request's id: there is no room for a whole message."""
+    return short(f"{error.code} {error.detail[:60]} ({request_id})")
 
 
 async def refuse(websocket: WebSocket) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from gateway.cli import terminal
 from gateway.config import ConfigError, Settings
 
 if TYPE_CHECKING:
@@ -90,10 +91,17 @@ def _permissions(scopes: Sequence[str], accounts: Sequence[str], rates: Sequence
 def list_keys(keys_file: KeysFile = None) -> None:
     """Show names, dates and scopes."""
     file = _file(keys_file)
-    table = Table("name", "created", "scopes", "SHA-256 begins with")
-    for key in file.entries():
-        table.add_row(key.name, key.created_at, " ".join(key.scopes), key.sha256[:8])
-    Console().print(table)
+    keys = file.entries()
+    if not keys:
+        refused = "so every request is refused" if file.path.exists() else "so everybody on this machine gets in"
+        typer.echo(f"There is no key in {file.path}, {refused}: `gateway keys create` makes one.", err=True)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "created", "scopes", "SHA-256 begins with"):
+        table.add_column(heading, overflow="fold")
+    for key in keys:
+        table.add_row(Text(key.name), key.created_at, " ".join(key.scopes), key.sha256[:8])
+    terminal.console().print(table)
 
 
 @app.command()

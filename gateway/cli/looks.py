@@ -72,7 +72,9 @@ class Watcher:
     def __init__(self, url: str, key: str | None) -> None:
         self._url = url.rstrip("/")
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        # No proxy of the environment, but its certificate authorities: SSL_CERT_FILE, SSL_CERT_DIR.
+        trust = httpx.create_ssl_context()
+        self._http = httpx.Client(headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=trust)
 
     def close(self) -> None:
         """Close the connection."""
@@ -94,6 +96,11 @@ class Watcher:
         try:
             response = self._http.get(self._url + path)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ConfigError(
+                    f"the certificate of {self._url} is not trusted: name the file of its authority in SSL_CERT_FILE, "
+                    "and with --url a host that it is for"
+                ) from error
             raise ConfigError(
                 f"no gateway answers at {self._url} ({error}): start one with `gateway serve`, "
                 "or say where it is with --url"

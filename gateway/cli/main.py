@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,7 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Cloudflare Workers AI's routes from your own machine.",
 )
 app.command("serve")(serve.serve)
 app.command("ready")(ready.ready)
@@ -27,6 +28,21 @@ app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remo
 app.add_typer(keys.app, name="keys", help="API keys: create, list, show, revoke.")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Cloudflare Workers AI's routes from your own machine."""
+
+
 @app.command("version")
 def version() -> None:
     """Print the version."""
@@ -35,13 +51,21 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a failure that has an explanation is one line, not a traceback."""
+    # Unwinds instead of dying on the spot: a pull ends the pip that it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except GatewayError as error:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print("error:", style="bold red", end=" ")
-        console.print(error.detail, markup=False)
-        sys.exit(1)
+        _fail(error.detail)
+    except OSError as error:  # such as a full disk behind standard output
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("error:", style="bold red", end=" ")
+    console.print(reason, markup=False)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

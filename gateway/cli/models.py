@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from gateway.cli import terminal
 from gateway.cli.progress import TransferBar, megabytes
 from gateway.cli.serve import read_settings
 from gateway.config import ConfigError, ModelSpec, Settings
@@ -17,13 +18,11 @@ from gateway.models_file import find_models_file, load_specs
 from gateway.weights.lock import FILE_NAME, Lock
 from gateway.weights.store import Store
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 app = typer.Typer(no_args_is_help=True, help="The weights of the rows of models.yaml: what is here, and what is not.")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or aliases of rows.")]
 ModelsFile = Annotated[Path | None, typer.Option("--models", metavar="FILE", help="The models.yaml to use.")]
+Home = Annotated[Path | None, typer.Option(help="The model store (default: the user's data directory).")]
 
 
 @dataclass(frozen=True)
@@ -43,19 +42,20 @@ class Catalog:
         return [owners[name] for name in names]
 
 
-def open_catalog(models: Path | None) -> Catalog:
-    """The catalog of `models`, or of the file that the settings choose; raises `ConfigError`."""
-    settings = read_settings({} if models is None else {"models": models})
+def open_catalog(models: Path | None, home: Path | None) -> Catalog:
+    """The catalog of `models` in `home`, or of what the settings choose; raises `ConfigError`."""
+    given = {"models": models, "home": home}
+    settings = read_settings({name: value for name, value in given.items() if value is not None})
     path = find_models_file(settings)
     return Catalog(load_specs(path), _store(settings, path), path.parent / FILE_NAME)
 
 
 @app.command("list")
-def list_models(models: ModelsFile = None) -> None:
+def list_models(models: ModelsFile = None, home: Home = None) -> None:
     """Show each row: task, engine, size, whether its weights are here, license, source."""
     from rich.table import Table
 
-    catalog = open_catalog(models)
+    catalog = open_catalog(models, home)
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "task", "engine", "size", "here", "license", "source"):
         table.add_column(heading, overflow="fold")
@@ -63,7 +63,7 @@ def list_models(models: ModelsFile = None) -> None:
         size = megabytes(catalog.store.size_bytes(spec)) if spec.source else "-"
         here = ("yes" if catalog.store.find(spec) else "no") if spec.source else "-"
         table.add_row(spec.name, spec.task, spec.engine, size, here, spec.license, spec.source or "-")
-    _console().print(table)
+    terminal.console().print(table)
 
 
 @app.command()
@@ -72,27 +72,37 @@ def pull(
     starters: Annotated[bool, typer.Option("--starters", help="Every row marked `starter`.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Every row with a source.")] = False,
     models: ModelsFile = None,
+    home: Home = None,
 ) -> None:
     """Fetch weights, check every file, and repair what is damaged."""
-    catalog = open_catalog(models)
+    catalog = open_catalog(models, home)
     chosen = catalog.named(names or [])
     chosen += [spec for spec in catalog.specs if spec.source and (every or (starters and spec.starter))]
     if not chosen:
         raise ConfigError("nothing to pull: give names, --starters or --all (`gateway models list` shows the rows)")
-    bar = TransferBar(_console())
-    _each(chosen, lambda spec: f"{spec.name} is here: {catalog.store.pull(spec, bar)}")
+    bar = TransferBar(terminal.console())
+    try:
+        _each(chosen, lambda spec: f"{spec.name} is here: {catalog.store.pull(spec, bar)}")
+    except KeyboardInterrupt:
+        terminal.say("interrupted: what has arrived is kept; pull again to go on from there", stderr=True)
+        raise
 
 
 @app.command()
-def verify(names: Names = None, models: ModelsFile = None) -> None:
+def verify(names: Names = None, models: ModelsFile = None, home: Home = None) -> None:
     """Read every byte of the named rows, or of all that are here, and compare."""
-    catalog = open_catalog(models)
+    catalog = open_catalog(models, home)
     chosen = catalog.named(names) if names else [spec for spec in catalog.specs if catalog.store.was_pulled(spec)]
+    if not chosen:
+        terminal.say("no weights are here: `gateway models pull` fetches some", stderr=True)
 
     def report(spec: ModelSpec) -> str:
         faults = catalog.store.verify(spec)
         if faults:
-            raise ConfigError(f"{spec.name}: {'; '.join(faults)} (repair: `gateway models pull {spec.name}`)")
+            told = "; ".join(faults)
+            if not catalog.store.was_pulled(spec):
+                raise ConfigError(told)
+            raise ConfigError(f"{spec.name}: {told} (repair: `gateway models pull {spec.name}`)")
         return f"{spec.name} is intact"
 
     _each(chosen, report)
@@ -102,16 +112,19 @@ def verify(names: Names = None, models: ModelsFile = None) -> None:
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or aliases of rows.")],
     models: ModelsFile = None,
+    home: Home = None,
 ) -> None:
     """Delete weights from the store."""
-    catalog = open_catalog(models)
+    catalog = open_catalog(models, home)
 
     def drop(spec: ModelSpec) -> str:
         if (spec.source or "file:").startswith("file:"):
             return f"{spec.name} keeps no weights in the store: nothing removed"
+        if not (freed_bytes := catalog.store.remove(spec)):
+            return f"no weights of {spec.name} are here: nothing removed"
         others = [other.name for other in catalog.specs if other != spec and catalog.store.is_shared(spec, other)]
         shared = f"; so are those of {', '.join(others)}, which are the same" if others else ""
-        return f"the weights of {spec.name} are removed, {megabytes(catalog.store.remove(spec))} freed{shared}"
+        return f"the weights of {spec.name} are removed, {megabytes(freed_bytes)} freed{shared}"
 
     _each(catalog.named(names), drop)
 
@@ -120,10 +133,11 @@ def remove(
 def lock(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or aliases of rows.")],
     models: ModelsFile = None,
+    home: Home = None,
 ) -> None:
     """Pin what the sources give today in the models.lock beside models.yaml. You vouch for the files."""
-    catalog = open_catalog(models)
-    bar = TransferBar(_console())
+    catalog = open_catalog(models, home)
+    bar = TransferBar(terminal.console())
 
     def pin(spec: ModelSpec) -> str:
         snapshot = catalog.store.pin(spec, bar)
@@ -140,18 +154,18 @@ def ensure_starters(settings: Settings, specs: Sequence[ModelSpec]) -> None:
     Raises `ConfigError` only for a models.lock that cannot be read.
     """
     store = _store(settings, find_models_file(settings))
-    console = _console(stderr=True)
+    console = terminal.console(stderr=True)
     missing = [spec for spec in specs if spec.starter and spec.source and _is_missing(store, spec)]
     if missing and settings.offline:
         names = ", ".join(spec.name for spec in missing)
-        _say(console, f"GATEWAY_OFFLINE: not fetching {names}; requests to them will be refused")
+        terminal.say(f"GATEWAY_OFFLINE: not fetching {names}; requests to them will be refused", stderr=True)
         return
     bar = TransferBar(console)
     for spec in missing:
         try:
             store.pull(spec, bar)
         except GatewayError as error:
-            _say(console, f"error: {error.detail}")
+            terminal.say(f"error: {error.detail}", stderr=True)
 
 
 def _is_missing(store: Store, spec: ModelSpec) -> bool:
@@ -170,10 +184,10 @@ def _each(specs: Sequence[ModelSpec], act: Callable[[ModelSpec], str]) -> None:
     has_failed = False
     for spec in {spec.name: spec for spec in specs}.values():
         try:
-            _say(_console(), act(spec))
+            terminal.say(act(spec))
         except GatewayError as error:
             has_failed = True
-            _say(_console(stderr=True), f"error: {error.detail}")
+            terminal.say(f"error: {error.detail}", stderr=True)
     if has_failed:
         raise typer.Exit(1)
 
@@ -183,15 +197,3 @@ def _near(name: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(known))
     return f"; did you mean {' or '.join(near)}?" if near else "; `gateway models list` shows the rows"
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr)
-    # What is not a terminal has no width: a table that is piped must not be cut.
-    return console if console.is_terminal else Console(stderr=stderr, width=240)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -47,8 +47,9 @@ def find_socket(home: Path, port: int | None) -> Path:
     if port is not None:
         return control_socket(home, port)
     found = sorted(path for path in (home / "run").glob("gateway-*.sock") if is_served(path))
-    if len(found) != 1:
+    if not found:
+        raise ConfigError(f"no gateway runs on {home}: start one with `gateway serve`, or name its folder with --home")
+    if len(found) > 1:
         those = ", ".join(path.stem.rpartition("-")[2] for path in found)
-        several = f"gateways on the ports {those} use {home}: say which with --port"
-        raise ConfigError(several if found else f"no gateway runs on {home}")
+        raise ConfigError(f"gateways on the ports {those} use {home}: say which with --port")
     return found[0]

@@ -17,12 +17,12 @@ from gateway import models_file
 from gateway.cli.allocator import share_one_heap
 from gateway.config import ConfigError, ModelSpec, Settings, describe
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one [default: 8787].")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (default: 8787).")]
 TlsCert = Annotated[Path | None, typer.Option(help="Serve HTTPS with this certificate (PEM, chain included).")]
-TlsKey = Annotated[Path | None, typer.Option(help="Its private key (PEM) [default: in the certificate's file].")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its private key (PEM) (default: in the certificate's file).")]
 Models = Annotated[Path | None, typer.Option(help="The models.yaml to serve.")]
-Home = Annotated[Path | None, typer.Option(help="The model store and keys [default: the user's data directory].")]
+Home = Annotated[Path | None, typer.Option(help="The model store and keys (default: the user's data directory).")]
 LogFormat = Annotated[str | None, typer.Option(help="text or json.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 Offline = Annotated[bool | None, typer.Option("--offline/--online", help="Never open an outbound connection.")]
@@ -59,6 +59,7 @@ def serve(
     specs = models_file.load_specs(path)
     settings = models_file.with_file_settings(settings, path)
     check_tls(settings)
+    make_home(settings.home)
     listener = bind(settings)
     with listener:
         if pull:
@@ -99,6 +100,16 @@ def check_tls(settings: Settings) -> None:
         raise ConfigError(f"no certificate with its unencrypted private key in {files}: {error}") from error
 
 
+def make_home(home: Path) -> None:
+    """The folder of weights, keys and batches; raises `ConfigError` if there is none and none can be made."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"no folder can be made at {home} ({error.strerror}): name one that this user may write to with --home"
+        ) from error
+
+
 def bind(settings: Settings) -> socket.socket:
     """The listening socket. Raises `ConfigError`: no key for a public address, or the port is taken."""
     from gateway.api.keyring import Keyring
@@ -129,6 +140,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     from gateway import logs
     from gateway.api.live.socket import MAX_FRAME_BYTES
     from gateway.api.protocol import BoundedProtocol
+    from gateway.api.upgrade import AnsweredUpgrade
     from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
 
@@ -145,7 +157,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             ssl_keyfile=settings.tls_key,
             loop="uvloop",
             http=BoundedProtocol.patient_for(settings.client_timeout_s),
-            ws="websockets-sansio",
+            ws=AnsweredUpgrade,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,
             ws_ping_timeout=60.0,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli import terminal
 from gateway.config import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ WINDOW_LOOKS = 10
 COLUMNS = ("model", "state", "device", "memory", "replicas", "waiting", "running", "req/s", "tok/s", "p50", "p99")
 COLOURS = {"ready": "green", "loading": "yellow", "waiting": "yellow", "failed": "red", "silent": "red"}
 
-Url = Annotated[str | None, typer.Option(help="The running gateway [default: where `gateway serve` would listen].")]
+Url = Annotated[str | None, typer.Option(help="The running gateway (default: where `gateway serve` would listen).")]
 Every = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")]
 Once = Annotated[bool, typer.Option("--once", help="Print the table once; rates are since the server's start.")]
 All = Annotated[bool, typer.Option("--all", help="Also models that are not loaded and have had no requests.")]
@@ -31,12 +32,9 @@ All = Annotated[bool, typer.Option("--all", help="Also models that are not loade
 
 def top(url: Url = None, every: Every = 1.0, once: Once = False, show_all: All = False) -> None:
     """Show the models of a running gateway: state, memory, queues, throughput. Its key, if any, is in GATEWAY_KEY."""
-    from rich.console import Console
-
     from gateway.cli.looks import Watcher
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=240)
+    console = terminal.console()
     with closing(Watcher(url or _default_url(), os.environ.get("GATEWAY_KEY"))) as watcher:
         first = watcher.look()
         if once or not console.is_terminal:
@@ -50,7 +48,8 @@ def _default_url() -> str:
 
     settings = read_settings({})
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - where it listens
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _follow(watcher: Watcher, first: Look, every_s: float, console: Console, *, show_all: bool) -> None:

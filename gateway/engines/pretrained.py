@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.engines.precision import Precision
-from gateway.engines.quantized import check_complete, finish, reading, refuse_quantized
+from gateway.engines.quantized import Reading, check_complete, refuse_quantized
 
 
 def load_pretrained(
@@ -22,6 +22,7 @@ def load_pretrained(
     in `model.fp16.safetensors`. Raises `ConfigError` if the weights lack a part of the model, which the library would
     otherwise fill with random numbers, or are quantized in a way that cannot be read here.
     """
+    reading = Reading(precision.device) if instead else Reading.of(files, precision.device)
     model, found = kind.from_pretrained(
         None if instead else files,
         dtype=precision.torch_dtype,
@@ -30,10 +31,10 @@ def load_pretrained(
         use_safetensors=True,
         output_loading_info=True,
         variant=variant,
-        **(instead or reading(files, precision.device)),
+        **(instead or reading.arguments),
     )
     check_complete(found)
-    return finish(model, files, precision.torch_dtype).to(precision.device).eval()
+    return reading.finish(model, precision.torch_dtype).to(precision.device).eval()
 
 
 def load_sentence_model(kind: Any, files: Path, precision: Precision) -> Any:

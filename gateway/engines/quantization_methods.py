@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from gateway.weights.quantization import packed_without_word, read_quantization
+from gateway.weights.quantization import Quantization, packed_weight
 
 _ELSEWHERE = "have a server that reads it answer for the row (options.command)"
 _APPLIED_ONLY = f"transformers can apply but not read it; {_ELSEWHERE}"
@@ -57,15 +57,14 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def obstacle(files: Path, capability: tuple[int, int] | None) -> str | None:
+def obstacle(files: Path, packing: Quantization | None, capability: tuple[int, int] | None) -> str | None:
     """Why the weights in the folder `files` cannot be read, in one line, or None if nothing is known to hinder it.
 
-    `capability` is the compute capability of the CUDA device that they are for, None for the CPU.
-    Raises one of `DAMAGED`, and `OSError`.
+    `packing` is what their config.json says, None for plain weights; `capability` is the compute capability of the CUDA
+    device that they are for, None for the CPU. Raises one of `DAMAGED`, and `OSError`.
     """
-    packing = read_quantization(files)
     if packing is None:
-        name = packed_without_word(files)
+        name = packed_weight(files)
         return None if name is None else f"{name} is not a plain number, and config.json does not say how it is packed"
     if not packing.method:
         return "config.json has a quantization_config without a quant_method"

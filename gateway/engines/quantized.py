@@ -7,6 +7,7 @@ unpacked while they are loaded instead, on every device.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +21,48 @@ if TYPE_CHECKING:
 _FP8 = ("fp8", "mxfp8")
 
 
-def reading(files: Path, device: str) -> dict[str, Any]:
-    """What to pass to transformers to read the folder `files` onto `device`: nothing for plain weights.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How weights are read through transformers onto a device; `packing` is what their config.json said, read once."""
 
-    Raises `ConfigError` if they cannot be read here.
-    """
-    try:
-        hindrance = obstacle(files, _capability(device))
-        packing = read_quantization(files)
-    except DAMAGED as error:
-        raise ConfigError(f"the weights are damaged: {_first_line(error)}") from error
-    if hindrance is not None:
-        raise ConfigError(hindrance)
-    return {} if packing is None else {"device_map": {"": device}, **_unpacking(packing)}
+    device: str
+    packing: Quantization | None = None
 
+    @classmethod
+    def of(cls, files: Path, device: str) -> Reading:
+        """How the folder `files` is read. Raises `ConfigError` if it cannot be read here."""
+        try:
+            packing = read_quantization(files)
+            hindrance = obstacle(files, packing, _capability(device))
+        except DAMAGED as error:
+            raise ConfigError(f"the weights are damaged: {_first_line(error)}") from error
+        if hindrance is not None:
+            raise ConfigError(hindrance)
+        return cls(device, packing)
 
-def failure(files: Path, error: Exception) -> ConfigError | None:
-    """What to say of quantized weights on which the library failed; None for plain ones."""
-    packing = read_quantization(files)
-    return None if packing is None else ConfigError(refusal(packing.method, _first_line(error)))
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What to pass to the library: nothing for plain weights."""
+        return {} if self.packing is None else {"device_map": {"": self.device}, **_unpacking(self.packing)}
+
+    def failure(self, error: Exception) -> ConfigError | None:
+        """What to say of quantized weights on which the library failed; None for plain ones."""
+        return None if self.packing is None else ConfigError(refusal(self.packing.method, _first_line(error)))
+
+    def finish(self, model: Any, dtype: torch.dtype) -> Any:
+        """The model that was read, in the form in which it will be used.
+
+        Of FP8 weights the library leaves those without a scale in the type that they have in the file.
+        compressed-tensors would unpack at the first request, and take memory that nobody had counted.
+        """
+        if self.packing is not None and self.packing.method in _FP8:
+            kept = model._get_dtype_plan(dtype)  # parts that are float32 whatever the rest is
+            for name, weight in model.named_parameters():
+                if name.endswith(".weight"):
+                    weight.data = weight.data.to(next((kept[part] for part in kept if part in name), dtype))
+        if hasattr(model, "ct_decompress_hook"):
+            model.hf_quantizer.compressor.decompress_model(model)
+        return model
 
 
 def check_complete(found: Mapping[str, Collection[Any]]) -> None:
@@ -55,27 +79,9 @@ def check_complete(found: Mapping[str, Collection[Any]]) -> None:
         raise ConfigError(f"the weights do not fit the model: nothing reads {scales[0]} ({len(scales)} in all)")
 
 
-def finish(model: Any, files: Path, dtype: torch.dtype) -> Any:
-    """The model read from the folder `files` in the form in which it will be used.
-
-    Of FP8 weights the library leaves those without a scale in the type that they have in the file.
-    compressed-tensors would unpack at the first request, and take memory that nobody had counted.
-    """
-    packing = read_quantization(files)
-    if packing is not None and packing.method in _FP8:
-        kept = model._get_dtype_plan(dtype)  # parts that are float32 whatever the rest is
-        for name, weight in model.named_parameters():
-            if name.endswith(".weight"):
-                weight.data = weight.data.to(next((kept[part] for part in kept if part in name), dtype))
-    if hasattr(model, "ct_decompress_hook"):
-        model.hf_quantizer.compressor.decompress_model(model)
-    return model
-
-
 def refuse_quantized(files: Path, device: str) -> None:
     """Raise `ConfigError` for quantized weights: for the kinds of models that are read from plain ones alone."""
-    reading(files, device)
-    packing = read_quantization(files)
+    packing = Reading.of(files, device).packing
     if packing is not None:
         raise ConfigError(refusal(packing.method, "models of this kind are read from plain weights only"))
 

@@ -9,9 +9,10 @@ import structlog
 
 from gateway.engines.base import Engine
 from gateway.errors import InferenceFailed
-from gateway.runtime.jobs import Pipe, failed, form_of, parse, ran, told_of
+from gateway.runtime.jobs import failed, form_of, parse, ran, told_of
 from gateway.runtime.messages import Job, Ping, Pong, Result, Results, Run, Stop
 from gateway.runtime.meter import Meter
+from gateway.runtime.pipe import Pipe
 from gateway.runtime.pricing import Till
 from gateway.tasks import Task, TaskInput
 

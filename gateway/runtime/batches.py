@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import orjson
 import structlog
 
+from gateway.config import MIB
 from gateway.errors import GatewayError, InternalError, Overloaded, RequestTimeout, WorkerLost
-from gateway.runtime.batch_store import Batch, BatchStore, Item, Outcome, Progress
+from gateway.runtime.batch_store import Batch, BatchStore, Item, Mark, Outcome, Progress
 from gateway.runtime.model import Model
 from gateway.tasks import TASKS, Origin, Task, TaskInput
 from gateway.tasks.cost import Unit
 
-MAX_PENDING = 1_000
+MAX_PENDING, MAX_PENDING_BYTES = 1_000, 256 * MIB
+# What an item takes in memory besides its input.
+ITEM_BYTES = 200
+FULL = "the batch cannot be kept now, please try again."
 # An item may share a worker's fate with a neighbour, or wait too long behind others, but not again and again.
 MAX_TRIES = 3
 AGAIN_S, SWEEP_S = 1.0, 3600.0
@@ -42,6 +46,7 @@ class Batches:
         self._complete = complete
         self._fetched = asyncio.Semaphore(FETCHED_AT_ONCE)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._pending_bytes: dict[str, int] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -62,29 +67,38 @@ class Batches:
     async def submit(
         self, account: str, model: str, task: Task, items: list[Item], max_cost: Mapping[Unit, int]
     ) -> Batch:
-        """Take a batch; raises `Overloaded` if too many are pending or the disk is full."""
-        if len(self._running) >= MAX_PENDING:
+        """Take a batch; raises `Overloaded` if too much is pending, or there is no room to keep it."""
+        if len(self._running) >= MAX_PENDING or sum(self._pending_bytes.values()) + _size(items) > MAX_PENDING_BYTES:
             raise Overloaded
         try:
             batch = await asyncio.to_thread(self._store.add, account, model, task.shape, items, max_cost)
         except OSError as error:
             log.error("batch not kept", reason=str(error))
-            raise Overloaded("the batch cannot be kept now, please try again.") from error
-        self._begin(Progress(batch, []))
+            raise Overloaded(FULL) from error
+        self._begin(Progress(batch))
         return batch
 
     async def find(self, id: str, account: str) -> Progress | None:
-        """The account's batch of that id, with its outcomes so far; None if it has none."""
+        """The account's batch of that id, and what of it is finished; None if it has none."""
         progress = await asyncio.to_thread(self._store.find, id)
         return progress if progress is not None and progress.batch.account == account else None
+
+    def outcomes(self, progress: Progress) -> Iterator[Outcome]:
+        """What is finished, read from the disk one by one; raises `OSError`."""
+        return self._store.outcomes(progress)
 
     def _begin(self, progress: Progress) -> None:
         id = progress.batch.id
         self._running[id] = task = asyncio.create_task(self._run(progress), name=f"batch:{id}")
-        task.add_done_callback(lambda _: self._running.pop(id, None))
+        self._pending_bytes[id] = _size(progress.batch.items)
+        task.add_done_callback(lambda _: self._forget(id))
+
+    def _forget(self, id: str) -> None:
+        self._running.pop(id, None)
+        self._pending_bytes.pop(id, None)
 
     async def _run(self, progress: Progress) -> None:
-        batch, done = progress.batch, {outcome.id for outcome in progress.outcomes}
+        batch, done = progress.batch, progress.done.keys()
         try:
             model = self._find(batch.model)
             room, writing = asyncio.Semaphore(model.spec.max_batch_items), asyncio.Lock()
@@ -105,6 +119,8 @@ class Batches:
         try:
             outcome = await self._outcome(batch, model, index, item)
             async with writing:
+                if not self._store.has_room(len(outcome.body)):
+                    outcome = failed(index, Overloaded(FULL), batch.id)
                 await asyncio.to_thread(self._store.append, batch, outcome)
         finally:
             room.release()
@@ -132,7 +148,7 @@ class Batches:
             else:
                 usage = answer.usage
                 tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
-                return Outcome(index, True, answer.body, *tokens)
+                return Outcome(Mark(index, True, *tokens), answer.body)
 
     async def _input(self, batch: Batch, model: Model, task: Task, item: Item) -> TaskInput:
         """What the item asks, with its media fetched."""
@@ -148,6 +164,10 @@ class Batches:
             await asyncio.sleep(SWEEP_S)
 
 
+def _size(items: Sequence[Item]) -> int:
+    return sum(len(item.input) + ITEM_BYTES for item in items)
+
+
 def failed(index: int, error: GatewayError, request_id: str) -> Outcome:
     """The outcome of an item that cannot be answered."""
-    return Outcome(index, False, orjson.dumps([{"message": error.message(request_id), "code": error.code}]))
+    return Outcome(Mark(index, False), orjson.dumps([{"message": error.message(request_id), "code": error.code}]))

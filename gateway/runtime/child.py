@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import socket
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -20,10 +17,11 @@ from gateway.config import ModelSpec, SandboxMode
 from gateway.engines import automatic, device, preload
 from gateway.engines.base import Access, Engine, StreamEngine, engine_class
 from gateway.errors import GatewayError
-from gateway.runtime import framing, messages, sandbox
+from gateway.runtime import sandbox
 from gateway.runtime.batch_loop import BatchLoop
-from gateway.runtime.messages import Load, Loaded, LoadFailed, Stop
+from gateway.runtime.messages import Load, Loaded, LoadFailed
 from gateway.runtime.meter import Meter
+from gateway.runtime.pipe import Pipe
 from gateway.runtime.pricing import Till
 from gateway.runtime.stream_loop import StreamLoop
 from gateway.tasks import TASKS, Task
@@ -58,56 +56,6 @@ def tell_gpus(pipe: socket.socket) -> None:
     preload.settle()
     pipe.sendall(json.dumps(device.gpu_budgets()).encode())
     pipe.close()
-
-
-class Pipe:
-    """The worker's end: frames are read by a thread, so that the end of the gateway is noticed even mid-batch."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._frames = framing.FrameBuffer()
-        self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.sent_at = time.monotonic()
-
-    def first(self) -> Any:
-        """The first message, read without a thread."""
-        while self._arrived.empty():
-            self._take()
-        return self._arrived.get()
-
-    def watch(self) -> None:
-        """Begin to read, until the gateway is gone: then the process ends."""
-        threading.Thread(target=self._read, name="pipe", daemon=True).start()
-
-    def _read(self) -> None:
-        while True:
-            self._take()
-
-    def _take(self) -> None:
-        data = self._connection.recv(1 << 20)
-        if not data:
-            os._exit(0)
-        for payload in self._frames.feed(data):
-            self._arrived.put(framing.for_worker(payload))
-
-    def receive(self, *, wait: bool) -> Any:
-        """The next message; None if there is none and `wait` is false."""
-        try:
-            return self._arrived.get(block=wait)
-        except queue.Empty:
-            return None
-
-    def stop(self) -> None:
-        """Have the next message be the order to stop, from any thread."""
-        self._arrived.put(Stop())
-
-    def send(self, message: messages.Message) -> None:
-        """Send one message; the process ends if nobody is there to take it."""
-        try:
-            self._connection.sendall(framing.to_frame(message))
-        except OSError:
-            os._exit(0)
-        self.sent_at = time.monotonic()
 
 
 class Child:

@@ -1,31 +1,18 @@
-"""What both ways of answering share: the pipe, a job's form and input, its failure; knows no engine."""
+"""What both ways of answering share: a job's form and input, its failure; knows no engine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
 
 import structlog
 
 from gateway.errors import GatewayError
-from gateway.runtime import framing, messages
+from gateway.runtime import framing
 from gateway.runtime.messages import Failure, Job, Ran, Result
 from gateway.tasks import TASKS, Origin, Task, TaskInput
 
 log = structlog.get_logger("gateway.worker")
-
-
-class Pipe(Protocol):
-    """The worker's end of the pipe."""
-
-    sent_at: float
-
-    def receive(self, *, wait: bool) -> Any:
-        """The next message; None if there is none and `wait` is false."""
-
-    def send(self, message: messages.Message) -> None:
-        """Send one message."""
 
 
 def form_of(task: Task, job: Job) -> Task:

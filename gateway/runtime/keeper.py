@@ -17,6 +17,8 @@ from gateway.runtime.steward import Grant
 from gateway.runtime.tenancy import Tenancy
 
 STOP_S = 1.0
+# How often the files of a preloaded model that are missing are looked for.
+LOOK_S = 5.0
 log = structlog.get_logger("gateway.model")
 
 
@@ -31,6 +33,7 @@ class Keeper:
         self._means = household.means
         self._search = Search(self.place, household)
         self._failures = 0
+        self._missed: str | None = None
 
     async def run(self) -> None:
         """Keep the place until cancelled; then end the worker."""
@@ -53,17 +56,20 @@ class Keeper:
                 await tenancy.serve()
                 await self._part(tenancy)
         except BaseException:
-            tenancy.replica.fail_inside(ModelUnavailable(f"{self.spec.name} is shutting down"))
+            tenancy.replica.inside.fail(ModelUnavailable(f"{self.spec.name} is shutting down"))
             raise
         finally:
             await self._clear(STOP_S)
 
     async def _find(self) -> tuple[Path, ModelSpec] | None:
         try:
-            return await self._means.find(self.spec)
+            found = await self._means.find(self.spec)
         except GatewayError as error:
-            await self._load_failed(error, delay_s=5.0 if self.spec.preload else 0.0)
+            is_news, self._missed = error.detail != self._missed, error.detail
+            await self._load_failed(error, delay_s=LOOK_S if self.spec.preload else 0.0, is_news=is_news)
             return None
+        self._missed = None
+        return found
 
     async def _room(self, files: Path) -> Grant | None:
         try:
@@ -89,12 +95,13 @@ class Keeper:
         log.info("model loaded", model=self.spec.name, worker=pid, served_by=loaded.served_by, seconds=seconds)
         return True
 
-    async def _load_failed(self, error: GatewayError, delay_s: float | None = None) -> None:
+    async def _load_failed(self, error: GatewayError, delay_s: float | None = None, *, is_news: bool = True) -> None:
         """Tell why, and wait before the next try: longer each time, unless it is said how long."""
         if delay_s is None:
             self._failures += 1
             delay_s = backoff_s(self._failures)
-        log.error("model not loaded", model=self.spec.name, reason=error.detail, retry_in_s=delay_s)
+        tell = log.error if is_news else log.debug
+        tell("model not loaded", model=self.spec.name, reason=error.detail, retry_in_s=delay_s)
         self.place.otherwise = "failed"
         error.retry_after_s = delay_s or None
         self._house.loads.failed(error)
@@ -105,7 +112,7 @@ class Keeper:
     async def _part(self, tenancy: Tenancy) -> None:
         """End a replica that was served; whether it is missed, and when to try again, depends on why."""
         if tenancy.is_lost:
-            self._failures = 1 if tenancy.replica.has_served else self._failures + 1
+            self._failures = 1 if tenancy.replica.inside.has_served else self._failures + 1
         else:
             self._failures = 0
             self.place.wants_itself = self.place.is_recycling = tenancy.leaving == "outgrown"

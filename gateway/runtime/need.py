@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import MIB, ModelSpec
@@ -21,25 +22,35 @@ UNPACKING = 4.0
 LEAST_GROWTH_BYTES = 256 * MIB
 
 
-def estimate(spec: ModelSpec, files_bytes: int, unpacked_bytes: int, device: str) -> dict[str, int]:
-    """Bytes by device for weights that nobody has loaded yet: their files, and what they are once unpacked (or 0)."""
+@dataclass(frozen=True, slots=True)
+class WeightsSize:
+    """How large weights are: their files, and what they become where loading unpacks them, 0 for others."""
+
+    files_bytes: int = 0
+    unpacked_bytes: int = 0
+
+
+def estimate(spec: ModelSpec, size: WeightsSize, device: str) -> dict[str, int]:
+    """Bytes by device for weights that nobody has loaded yet."""
     is_packed = (spec.source or "").lower().endswith(".gguf")
-    weights = int(max(files_bytes, unpacked_bytes) * (UNPACKING if is_packed else WIDENING[spec.dtype]))
+    weights = int(max(size.files_bytes, size.unpacked_bytes) * (UNPACKING if is_packed else WIDENING[spec.dtype]))
     if device == HOST:
         return {HOST: weights + PROCESS_BYTES}
-    return {device: weights + CONTEXT_BYTES, HOST: files_bytes + CONTEXT_BYTES + PROCESS_BYTES}
+    return {device: weights + CONTEXT_BYTES, HOST: size.files_bytes + CONTEXT_BYTES + PROCESS_BYTES}
 
 
-def sizes(spec: ModelSpec, files: Path) -> dict[str, int]:
-    """The two sizes of weights that `needed_bytes` asks for, as its arguments.
+def weights_size(spec: ModelSpec, files: Path | None) -> WeightsSize:
+    """The size of the row's weights, None for a row without any.
 
-    What another server makes of the row's weights is not known. Raises `OSError`.
+    What another server makes of them is not known. Raises `OSError`.
     """
-    found = {"files_bytes": size_below(files), "unpacked_bytes": 0}
+    if files is None:
+        return WeightsSize()
+    unpacked = 0
     if not is_served_elsewhere(spec):
         with suppress(*DAMAGED):  # of which the load will tell
-            found["unpacked_bytes"] = unpacked_bytes(files)
-    return found
+            unpacked = unpacked_bytes(files)
+    return WeightsSize(size_below(files), unpacked)
 
 
 def is_served_elsewhere(spec: ModelSpec) -> bool:
@@ -55,22 +66,20 @@ def footprint_on(measured: Measured, device: str) -> Footprint | None:
 def needed_bytes(
     spec: ModelSpec,
     measured: Measured,
-    files_bytes: int,
+    size: WeightsSize,
     device: str,
     budgets: Mapping[str, int],
-    *,
-    unpacked_bytes: int = 0,
 ) -> dict[str, int]:
     """Bytes by device for one replica of the row on `device` (`host` or `cuda:N`).
 
-    `unpacked_bytes` are those of weights that are unpacked as they are loaded, 0 for others. An estimate over the
-    budget is cut to it, unless the files alone are, or what they unpack to: only a load can tell.
+    An estimate over the budget is cut to it, unless the files alone are over it, or what they unpack to: only a load
+    can tell.
     """
     known = footprint_on(measured, device)
     if known is None:
-        needed = estimate(spec, files_bytes, unpacked_bytes, device)
-        least = {where: max(files_bytes, unpacked_bytes if where == device else 0) for where in needed}
-        needed = {where: max(least[where], min(size, budgets.get(where, 0))) for where, size in needed.items()}
+        needed = estimate(spec, size, device)
+        least = {where: max(size.files_bytes, size.unpacked_bytes if where == device else 0) for where in needed}
+        needed = {where: max(least[where], min(most, budgets.get(where, 0))) for where, most in needed.items()}
     else:
         needed = {HOST: known.host_bytes} | ({} if device == HOST else {device: known.gpu_bytes})
     if spec.memory_mib is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Literal
 
 from gateway.config import ModelSpec
@@ -53,7 +54,7 @@ class Place:
         return self.tenancy.replica.worker if self.tenancy is not None else None
 
     @property
-    def inside(self) -> dict[int, Request]:
+    def inside(self) -> Mapping[int, Request]:
         """The requests in the worker."""
         return self.tenancy.replica.inside if self.tenancy is not None else {}
 

@@ -1,4 +1,4 @@
-"""One worker's life from its start to its end, and the requests inside; knows neither memory nor what comes after."""
+"""One worker's life from its start to its end, fed from a queue; knows neither memory nor what comes after."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Literal
 import structlog
 
 from gateway.config import ModelSpec
-from gateway.errors import GatewayError, InferenceFailed, RequestTimeout, WorkerLost
-from gateway.runtime import framing, messages
-from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Ran, Results, Run, Spent, Taken
+from gateway.errors import InferenceFailed, RequestTimeout, WorkerLost
+from gateway.runtime import framing
+from gateway.runtime.inside import Inside
+from gateway.runtime.messages import Drop, FromWorker, Grown, Loaded, Pieces, Results, Run, Spent, Taken
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.nursery import Nursery
 from gateway.runtime.queue import BatchQueue, Budget
 from gateway.runtime.request import Request
 from gateway.runtime.worker import OFF_LOOP_BYTES, Worker
-from gateway.tasks import Answer, Piece
 
 Loss = Literal["died", "stuck", "stopped", "silent"]
 # An idle worker that owes a sign of life for this long is not ready; after the second time it is replaced.
@@ -32,21 +32,18 @@ class Replica:
 
     def __init__(self, spec: ModelSpec, queue: BatchQueue, metrics: Metrics, wake: Callable[[], None]) -> None:
         self.spec = spec
-        self.inside: dict[int, Request] = {}
+        self.inside = Inside(spec.name, metrics)
         self.loaded: Loaded | None = None
         self.usage = Taken()
         self.batches = 0
-        self.idle_since = time.monotonic()
         self.loss: Loss = "died"
         self.worker = Worker(spec, self._receive, wake)
         self._queue = queue
         self._wake = wake
         self._budget = Budget.of(spec)
         self._busy = False
-        self._served_one = False
         self._fed_at = 0.0
         self._load_began_at = self._load_ended_at = 0.0
-        self._metrics = metrics
         self._batch_items = metrics.batch_items.labels(spec.name)
 
     async def start(self, nursery: Nursery, files: Path, device: str) -> Loaded:
@@ -54,18 +51,13 @@ class Replica:
         self._load_began_at = time.monotonic()
         self.loaded = await self.worker.start(nursery, files, canary=self.spec.preload, device=device)
         self._budget = Budget.of(self.spec, pads=self.loaded.pads, enough=self.loaded.enough)
-        self.usage, self.idle_since = self.loaded.taken, time.monotonic()
-        self._load_ended_at = self.idle_since
+        self.usage = self.loaded.taken
+        self._load_ended_at = self.inside.idle_since = time.monotonic()
         return self.loaded
 
     async def end(self, grace_s: float) -> None:
         """End the process, in whatever state it is."""
         await self.worker.stop(grace_s)
-
-    @property
-    def has_served(self) -> bool:
-        """Whether it ever gave an answer."""
-        return self._served_one
 
     @property
     def is_busy(self) -> bool:
@@ -135,8 +127,7 @@ class Replica:
             return
         self._busy, self._fed_at = not self._streams, time.monotonic()
         self.batches += 1
-        self.inside |= {request.id: request for request in batch}
-        self._note_inside()
+        self.inside.add(batch)
         self._batch_items.observe(len(batch))
         together = len(self.inside) if self._streams else len(batch)
         for request in batch:
@@ -149,9 +140,8 @@ class Replica:
 
     def drop(self, request: Request) -> None:
         """The caller of a request inside has left: a stream stops at its next step, a batch goes on."""
-        if self._streams and self.inside.pop(request.id, None) is not None:
+        if self._streams and self.inside.drop(request):
             self.worker.send(Drop(request.id))
-            self._note_inside()
             self._wake()
 
     def settle(self) -> None:
@@ -167,81 +157,24 @@ class Replica:
             error = WorkerLost()
             # Alone inside, the request is the likely cause: a client that sends it again would kill again.
             error.should_retry = False if len(self.inside) == 1 else None
-            self.fail_inside(error)
+            self.inside.fail(error)
             return
-        again = self._bystanders()
-        for request in again:
-            del self.inside[request.id]
-            request.alone = True
+        again = [] if self.loss == "stuck" and len(self.inside) < 2 else self.inside.take_out_bystanders()
         self._queue.put_back(again)
-        self.fail_inside(RequestTimeout())
-
-    def _bystanders(self) -> list[Request]:
-        if self.loss == "stuck" and len(self.inside) < 2:
-            return []
-        now = asyncio.get_running_loop().time()
-        return [r for r in self.inside.values() if not (r.alone or r.started or r.is_over or r.deadline <= now)]
-
-    def fail_inside(self, error: GatewayError) -> None:
-        """Nothing that is inside will be answered; what was made of it counts all the same."""
-        for request in self.inside.values():
-            if request.spent is not None:
-                self._metrics.count_usage(self.spec.name, request.spent)
-            request.fail(error)
-        self.inside.clear()
-        self._note_inside()
-
-    def _note_inside(self) -> None:
-        if not self.inside:
-            self.idle_since = time.monotonic()
+        self.inside.fail(RequestTimeout())
 
     def _receive(self, message: FromWorker) -> None:
-        if isinstance(message, Results | Pieces):
-            self._note_work(message.ran)
         if isinstance(message, Results):
-            for result in message.results:
-                self._meter(result.answer)
-                self._finish(result)
+            self.inside.settle(message, self.worker.pid or 0)
             if message.idle:
                 self._busy = False
-                self.fail_inside(InferenceFailed("the engine gave no answer for this input"))
-            self._note_inside()
+                self.inside.fail(InferenceFailed("the engine gave no answer for this input"))
             self._wake()
         elif isinstance(message, Pieces):
-            for id, piece in message.pieces:
-                if piece.is_last:
-                    self._meter(piece)
-                request = self.inside.get(id)
-                if request is None:
-                    continue
-                request.add(piece)
-                if piece.is_last:
-                    del self.inside[id]
-                    self._served_one = True
-                    self._note_inside()
-                    self._wake()
+            if self.inside.pass_on(message, self.worker.pid or 0):
+                self._wake()
         elif isinstance(message, Spent):
-            self._meter(message)
+            self.inside.meter(message)
         elif isinstance(message, Grown):
             self.usage = message.taken
             self._wake()
-
-    def _note_work(self, ran: list[Ran]) -> None:
-        for job in ran:
-            if (request := self.inside.get(job.id)) is not None:
-                request.timing.work(job.began_at, job.ended_at, self.worker.pid or 0)
-
-    def _meter(self, source: Answer | Piece | Spent | None) -> None:
-        """What was made counts, whether or not its caller is still there."""
-        if source is not None and source.usage is not None:
-            self._metrics.count_usage(self.spec.name, source.usage)
-
-    def _finish(self, result: messages.Result) -> None:
-        request = self.inside.pop(result.id, None)
-        if request is None:
-            return
-        if result.answer is not None:
-            self._served_one = True
-            request.succeed(result.answer)
-        else:
-            request.fail(result.failure.error() if result.failure else InferenceFailed())

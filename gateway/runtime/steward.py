@@ -17,7 +17,7 @@ from gateway.runtime import eviction, placement
 from gateway.runtime.capacity import GPU_SHARE
 from gateway.runtime.eviction import Candidate
 from gateway.runtime.memory import HOST, Bytes, Ledger, Reservation, readable
-from gateway.runtime.need import needed_bytes, sizes
+from gateway.runtime.need import needed_bytes, weights_size
 from gateway.weights.footprint import Footprints, Measured
 
 log = structlog.get_logger("gateway.memory")
@@ -84,12 +84,12 @@ class Steward:
         await self._opened.wait()
         measured = await self.measured(spec)
         try:
-            known = await asyncio.to_thread(sizes, spec, files) if spec.source else {"files_bytes": 0}
+            size = await asyncio.to_thread(weights_size, spec, files if spec.source else None)
         except OSError as error:
             raise ModelUnavailable(f"the weights of {spec.name} cannot be read: {error.strerror}") from error
         wished = placement.wished(spec.device, self.gpus, ignores_gpus=measured.ignores_gpus)
         budgets = self.ledger.budgets
-        needed = {device: needed_bytes(spec, measured, device=device, budgets=budgets, **known) for device in wished}
+        needed = {device: needed_bytes(spec, measured, size, device, budgets) for device in wished}
         async with self._turn:
             devices = self._ranked(spec, wished, needed)
             if not devices:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from gateway.engines.base import StreamEngine
 from gateway.errors import GatewayError
-from gateway.runtime.jobs import Pipe, failed, form_of, parse
+from gateway.runtime.jobs import failed, form_of, parse
 from gateway.runtime.messages import Beat, Drop, Job, Pieces, Ping, Pong, Ran, Result, Results, Run, Spent, Stop
 from gateway.runtime.meter import Meter
+from gateway.runtime.pipe import Pipe
 from gateway.runtime.pricing import Till
 from gateway.tasks import Answer, Piece, Task, TaskInput, Usage
 

@@ -49,7 +49,7 @@ class Tenancy:
         """How long the worker has had nothing to do; None if it has, or if it is not ready."""
         if not self.is_ready or self.replica.is_busy:
             return None
-        return time.monotonic() - self.replica.idle_since
+        return time.monotonic() - self.replica.inside.idle_since
 
     def wake(self) -> None:
         """Something may have changed: a request came, a batch ended, the worker died."""

@@ -70,10 +70,8 @@ def tensors(folder: Path) -> Iterator[Tensor]:
                 yield Tensor(name, entry["dtype"], math.prod(entry["shape"]))
 
 
-def packed_without_word(folder: Path) -> str | None:
-    """The name of a weight that is no floating-point number, in a folder whose config.json says nothing of packing."""
-    if read_quantization(folder) is not None:
-        return None
+def packed_weight(folder: Path) -> str | None:
+    """The name of a weight that is no floating-point number, if any. Raises one of `DAMAGED`, and `OSError`."""
     found = (one.name for one in tensors(folder) if "weight" in one.name and one.type not in PLAIN_TYPES)
     return next(found, None)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
+from gateway.api.batches import pieces
 from gateway.app import create_app
 from gateway.config import Settings
-from gateway.runtime.batch_store import RETENTION_S, BatchStore, Outcome, item
+from gateway.runtime.batch_store import RETENTION_S, BatchStore, Mark, Outcome, item
 from tests.api.conftest import ACCOUNT, BEARER, Served, client_of, row, run_path
 
 loop = pytest.mark.asyncio(loop_scope="session")
@@ -135,9 +138,9 @@ async def test_the_next_process_goes_on_where_the_last_one_ended(tmp_path: Path)
     store = BatchStore(tmp_path / "batches")
     name = "@cf/test/classify"
     batch = store.add(ACCOUNT, name, "default", [item({"text": "a"}, None), item({"text": "b"}, None)])
-    store.append(batch, Outcome(0, True, b'"kept"'))
-    with (tmp_path / "batches" / f"{batch.id}.answers").open("ab") as file:
-        file.write(b"\x63\x00\x00\x00half of an outco")
+    store.append(batch, Outcome(Mark(0, success=True), b'"kept"'))
+    with (tmp_path / "batches" / f"{batch.id}.outcomes").open("ab") as file:
+        file.write(b"\x05\x63\x00\x00\x00half of an outco")
     app = create_app(Settings(home=tmp_path, grace_s=0.0), [row("classify", "text-classification", "fake")])
     async with app.router.lifespan_context(app), client_of(app, headers=BEARER, timeout=60) as http:
         result = await finished(http, run_path("classify"), batch.id)
@@ -154,3 +157,48 @@ def test_batches_are_kept_for_a_day(tmp_path: Path) -> None:
     store.sweep(written_at + RETENTION_S + 1)
     assert store.find(batch.id) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_answers_of_a_batch_are_read_and_sent_in_parts_however_large_they_are(tmp_path: Path) -> None:
+    store, large = BatchStore(tmp_path), b'"' + b"a" * 1_000_000 + b'"'
+    batch = store.add(ACCOUNT, "m", "default", [item({"text": "a"}, None)] * 30)
+    for index in reversed(range(30)):
+        store.append(batch, Outcome(Mark(index, success=True, prompt_tokens=2), large))
+    progress = store.find(batch.id)
+    assert progress is not None
+    tracemalloc.start()
+    size = sum(map(len, pieces(progress, store.outcomes(progress))))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 30_000_000 > 6_000_000 > peak
+    result = orjson.loads(b"".join(pieces(progress, store.outcomes(progress))))["result"]
+    assert [(answer["id"], len(answer["result"])) for answer in result["responses"]] == [
+        (index, 1_000_000) for index in range(30)
+    ]
+    assert result["usage"] == {"prompt_tokens": 60, "completion_tokens": 0, "total_tokens": 60}
+
+
+async def test_what_there_is_no_room_to_keep_is_refused_or_fails_alone(tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path), [row("classify", "text-classification", "fake")])
+    batches = app.state.gateway.batches
+    async with app.router.lifespan_context(app), client_of(app, headers=BEARER, timeout=60) as http:
+        batches._store = BatchStore(tmp_path / "batches", max_bytes=2600)
+        refused = await http.post(run_path("classify"), json={"requests": [{"text": "a" * 3000}]})
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (429, 3040)
+        assert "cannot be kept now" in refused.json()["errors"][0]["message"]
+        taken = await http.post(run_path("classify"), json={"requests": [{"text": "a" * 80}] * 15})
+        result = await finished(http, run_path("classify"), taken.json()["result"]["request_id"])
+    assert [answer["success"] for answer in result["responses"]].count(False) > 0
+    assert {answer["errors"][0]["code"] for answer in result["responses"] if not answer["success"]} == {3040}
+
+
+async def test_batches_that_wait_take_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.runtime.batches.MAX_PENDING_BYTES", 100_000)
+    rows = [row("hangs", "text-classification", "tests.fixtures.engines.hangs:Engine")]
+    app = create_app(Settings(home=tmp_path, grace_s=0.0), rows)
+    async with app.router.lifespan_context(app), client_of(app, headers=BEARER, timeout=60) as http:
+        statuses = [
+            (await http.post(run_path("hangs"), json={"requests": [{"text": "hang" + " " * 40_000}]})).status_code
+            for _ in range(4)
+        ]
+    assert statuses == [202, 202, 429, 429]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import yaml
 
+from gateway.api.keyfile import KeyFile
+from gateway.api.keyring import Keyring
 from gateway.app import create_app
 from gateway.config import ModelSpec, Settings
+from gateway.models_file import load_specs
+from gateway.reload import Reload
 from tests.api.conftest import ACCOUNT, BEARER, client_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -93,6 +99,18 @@ async def test_prompts_share_work_only_where_all_callers_are_one(
 ) -> None:
     app = create_app(Settings(home=tmp_path, **settings), [ModelSpec.model_validate(ROW | {"name": "@cf/x"} | row)])
     assert app.state.gateway.registry.get("@cf/x").spec.prefix_cache == decided
+
+
+async def test_a_reload_after_the_first_key_keeps_the_prompts_of_accounts_apart(tmp_path: Path) -> None:
+    models, settings, moments = tmp_path / "models.yaml", Settings(home=tmp_path), itertools.count(0, 10)
+    models.write_text(yaml.safe_dump({"models": [ROW | {"name": "@cf/x"}]}))
+    state = create_app(settings, load_specs(models)).state.gateway
+    keys = Keyring(KeyFile.of(settings), clock=lambda: float(next(moments)))
+    reload = Reload(models, settings, keys, state.registry, state.presence, state.metrics)
+    assert (await reload())["changed"] == 0
+    KeyFile.of(settings).create("first")
+    assert (await reload())["changed"] == 1
+    assert state.registry.get("@cf/x").spec.prefix_cache == "account"
 
 
 async def test_a_worker_is_given_the_adapters_of_its_row(tmp_path: Path) -> None:

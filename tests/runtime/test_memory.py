@@ -14,7 +14,7 @@ from gateway.runtime.capacity import host_limit_bytes
 from gateway.runtime.eviction import Candidate, choose
 from gateway.runtime.memory import HOST, Ledger
 from gateway.runtime.messages import Loaded, Taken
-from gateway.runtime.need import CONTEXT_BYTES, PROCESS_BYTES, needed_bytes
+from gateway.runtime.need import CONTEXT_BYTES, PROCESS_BYTES, WeightsSize, needed_bytes
 from gateway.runtime.placement import engine_device, ranked, wished
 from gateway.runtime.tally import YOUNG_BATCHES, Tally
 from gateway.weights.footprint import Footprint, Footprints, Measured
@@ -95,18 +95,20 @@ MEASURED = Measured(cpu=Footprint(host_bytes=5, load_s=1), cuda=Footprint(host_b
 def test_a_need_is_what_the_row_says_or_what_was_measured_or_an_estimate(
     fields: dict[str, Any], measured: Measured, device: str, expected: dict[str, int]
 ) -> None:
-    assert needed_bytes(row(**fields), measured, 1000, device, {HOST: 1 << 40, "cuda:1": 1 << 40}) == expected
+    assert (
+        needed_bytes(row(**fields), measured, WeightsSize(1000), device, {HOST: 1 << 40, "cuda:1": 1 << 40}) == expected
+    )
 
 
 def test_an_estimate_over_the_budget_takes_all_of_it_and_files_over_the_budget_are_too_much() -> None:
-    assert needed_bytes(row(), Measured(), 60 * MIB, HOST, {HOST: 100 * MIB}) == {HOST: 100 * MIB}
-    assert needed_bytes(row(), Measured(), 101 * MIB, HOST, {HOST: 100 * MIB}) == {HOST: 101 * MIB}
+    assert needed_bytes(row(), Measured(), WeightsSize(60 * MIB), HOST, {HOST: 100 * MIB}) == {HOST: 100 * MIB}
+    assert needed_bytes(row(), Measured(), WeightsSize(101 * MIB), HOST, {HOST: 100 * MIB}) == {HOST: 101 * MIB}
 
 
 def test_weights_that_are_unpacked_on_load_need_what_they_unpack_to_whatever_the_budget() -> None:
     def needed(device: str, **fields: Any) -> dict[str, int]:
         budgets = {HOST: 100 * MIB, "cuda:1": 1 << 40}
-        return needed_bytes(row(**fields), Measured(), 60 * MIB, device, budgets, unpacked_bytes=120 * MIB)
+        return needed_bytes(row(**fields), Measured(), WeightsSize(60 * MIB, 120 * MIB), device, budgets)
 
     assert needed(HOST) == {HOST: 120 * MIB}
     assert needed("cuda:1", dtype="bfloat16") == {HOST: 100 * MIB, "cuda:1": 180 * MIB + CONTEXT_BYTES}

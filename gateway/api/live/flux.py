@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.choosing import Chosen
-from gateway.api.live.listener import Turn
-from gateway.api.live.session import ListeningSession
+from gateway.api.live.listening import ListeningSession
 from gateway.api.live.sound import Sound
+from gateway.api.live.turn import Turn
 from gateway.tasks.speech_flux import Event, FluxEvent, FluxInput, FluxWord
 from gateway.tasks.speech_words import Spoken
 

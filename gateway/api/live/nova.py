@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.api.choosing import Chosen
-from gateway.api.live.listener import Turn
-from gateway.api.live.session import ListeningSession
+from gateway.api.live.listening import ListeningSession
 from gateway.api.live.sound import Sound
+from gateway.api.live.turn import Turn
 from gateway.errors import BadInput
 from gateway.tasks.speech_audio import LIVE_RATES_HZ, MAX_LIVE_CHANNELS
 from gateway.tasks.speech_nova import NovaInput, language_code

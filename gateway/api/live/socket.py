@@ -11,9 +11,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gateway.errors import RequestAborted
 
 MAX_FRAME_BYTES = 1 << 20
+MAX_REASON_BYTES = 123
 IDLE_S = 60.0
 STALL_S = 30.0
 NORMAL, POLICY, TOO_BIG, TROUBLE = 1000, 1008, 1009, 1011
+
+
+def short(reason: str) -> str:
+    """As much of `reason` as a close frame has room for, which is 123 bytes."""
+    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 class Closing(Exception):
@@ -22,7 +28,7 @@ class Closing(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.reason = reason[:120]
+        self.reason = short(reason)
 
 
 class Socket:

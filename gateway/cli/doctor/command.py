@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli import terminal
 from gateway.cli.doctor.finding import Finding, fault
 from gateway.config import ConfigError, Settings
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
 
 Models = Annotated[Path | None, typer.Option("--models", metavar="FILE", help="The models.yaml to use.")]
-Home = Annotated[Path | None, typer.Option(help="The model store and keys [default: the user's data directory].")]
+Home = Annotated[Path | None, typer.Option(help="The model store and keys (default: the user's data directory).")]
 Port = Annotated[int | None, typer.Option(help="The port that the gateway would listen on.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Read every byte of the weights that are here.")]
 Online = Annotated[bool, typer.Option("--online", help="Also ask whether the hub can be reached.")]
@@ -70,10 +71,8 @@ def _rows(settings: Settings, ledger: Ledger, footprints: Footprints, *, verify:
         path = find_models_file(settings)
         specs = load_specs(path)
         settings = with_file_settings(settings, path)
-    except (ConfigError, OSError, UnicodeDecodeError) as error:
-        yield fault(
-            "models.yaml", getattr(error, "detail", str(error)), "correct the file; docs/models.md describes its fields"
-        )
+    except ConfigError as error:
+        yield fault("models.yaml", error.detail, "correct the file; docs/models.md describes its fields")
         return
     yield from sandbox.check(settings.sandbox, gaps())
     yield from rows.check(settings, path, specs)
@@ -94,12 +93,9 @@ def _rows(settings: Settings, ledger: Ledger, footprints: Footprints, *, verify:
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=240)
     table = Table(box=None, pad_edge=False)
     for heading in ("checked", "", "found", "fix"):
         table.add_column(heading, overflow="fold")
@@ -110,4 +106,4 @@ def _print(findings: list[Finding]) -> None:
             Text(finding.text),
             Text(finding.fix),
         )
-    console.print(table)
+    terminal.console().print(table)

@@ -10,7 +10,7 @@ from gateway.engines.quantization_methods import obstacle
 from gateway.errors import GatewayError
 from gateway.runtime.memory import HOST
 from gateway.runtime.need import is_served_elsewhere
-from gateway.weights.quantization import DAMAGED
+from gateway.weights.quantization import DAMAGED, read_quantization
 from gateway.weights.store import Store
 
 # What a GPU can compute is not known without a process that uses it: its worker will say if that is too little.
@@ -23,7 +23,9 @@ def check(store: Store, specs: Sequence[ModelSpec], devices: Collection[str]) ->
         has_gpu = spec.device != "cpu" and any(device != HOST for device in devices)
         try:
             files = store.find(spec) if spec.source and not is_served_elsewhere(spec) else None
-            lacks = obstacle(files, _ANY_GPU if has_gpu else None) if files is not None else None
+            if files is None:
+                continue
+            lacks = obstacle(files, read_quantization(files), _ANY_GPU if has_gpu else None)
         except (GatewayError, OSError, *DAMAGED):
             continue  # told with the rows or the weights, or by the load
         if lacks is not None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.cli.doctor.finding import Finding, fault, note, ok
 from gateway.config import ConfigError, ModelSpec, Settings
-from gateway.engines.automatic import engine_name
+from gateway.engines.automatic import check_engine
 from gateway.engines.outbound import refuse_outbound
 from gateway.errors import GatewayError
 from gateway.runtime.memory import HOST, Ledger, readable
-from gateway.runtime.need import needed_bytes, sizes
+from gateway.runtime.need import needed_bytes, weights_size
 from gateway.runtime.placement import ranked, wished
 from gateway.runtime.registry import task_of
 from gateway.weights.footprint import Footprints
@@ -27,7 +26,7 @@ def check(settings: Settings, path: Path, specs: Sequence[ModelSpec]) -> Iterato
     for spec in specs:
         try:
             task_of(spec)
-            _find_engine(spec)
+            check_engine(spec)
             if spec.source is not None:
                 parse_source(spec.source)
             if settings.offline:
@@ -37,17 +36,6 @@ def check(settings: Settings, path: Path, specs: Sequence[ModelSpec]) -> Iterato
             yield fault(f"row {spec.name}", error.detail, f"correct the row in {path}")
     if not are_bad:
         yield ok("models.yaml", f"{path}: {len(specs)} rows")
-
-
-def _find_engine(spec: ModelSpec) -> None:
-    name = engine_name(spec)
-    module = name.partition(":")[0] if "." in name else f"gateway.engines.{name}"
-    try:
-        found = find_spec(module)
-    except ImportError:
-        found = None
-    if found is None:
-        raise ConfigError(f"there is no engine {name}: it would be the module {module}")
 
 
 class Fit:
@@ -68,10 +56,10 @@ class Fit:
             return
         measured = self._footprints.read(spec)
         gpus = {device: size for device, size in self.ledger.budgets.items() if device != HOST}
-        known = sizes(spec, files) if files is not None else {"files_bytes": 0}
+        size = weights_size(spec, files)
         devices = wished(spec.device, gpus, ignores_gpus=measured.ignores_gpus)
         budgets = self.ledger.budgets
-        needed = {device: needed_bytes(spec, measured, device=device, budgets=budgets, **known) for device in devices}
+        needed = {device: needed_bytes(spec, measured, size, device, budgets) for device in devices}
         for _ in range(spec.replicas.min):
             taken = Counter(device for one in self.ledger if one.holder == spec.name for device in one.held)
             free = {device: self.ledger.free_bytes(device) for device in budgets}

@@ -22,7 +22,7 @@ from gateway.engines.llm.decoding import Prompt
 from gateway.engines.llm.pictures import Picture
 from gateway.engines.llm.sight import Sight, load_sight
 from gateway.engines.llm.weights import Weights
-from gateway.engines.quantized import check_complete, failure, finish, reading
+from gateway.engines.quantized import Reading, check_complete
 
 
 class TransformersTokenizer:
@@ -100,15 +100,16 @@ def load(spec: ModelSpec, weights: Weights, dtype: torch.dtype, device: str) -> 
 
 def _read(spec: ModelSpec, kind: Any, weights: Weights, how: dict[str, Any]) -> Any:
     """The model by the class `kind`, every part of it from the files."""
+    reading = None
     try:
         if weights.kind == "gguf":
             return _whole(kind, weights.path.parent, how)
-        how |= reading(weights.path, how["device_map"][""])
-        return finish(_whole(kind, weights.path, how), weights.path, how["dtype"])
+        reading = Reading.of(weights.path, how["device_map"][""])
+        return reading.finish(_whole(kind, weights.path, how | reading.arguments), how["dtype"])
     except ConfigError as error:
         raise ConfigError(f"row {spec.name}: source: {error.detail}") from error
     except Exception as error:  # the packages that unpack numbers raise what they like
-        said = None if weights.kind == "gguf" else failure(weights.path, error)
+        said = None if reading is None else reading.failure(error)
         if said is None:
             raise
         raise ConfigError(f"row {spec.name}: source: {said.detail}") from error

@@ -17,6 +17,7 @@ import uvicorn
 import websockets
 
 from gateway.api.live.socket import MAX_FRAME_BYTES
+from gateway.api.upgrade import AnsweredUpgrade
 from gateway.app import create_app
 from gateway.config import Settings
 from tests.api.conftest import ACCOUNT, FIXTURES, row, until
@@ -64,7 +65,7 @@ async def serving(app: Any) -> AsyncIterator[Live]:
     config = uvicorn.Config(
         app,
         http="httptools",
-        ws="websockets-sansio",
+        ws=AnsweredUpgrade,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
         lifespan="off",

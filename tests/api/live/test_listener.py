@@ -10,8 +10,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.api.live.listener import Listener, Turn
+from gateway.api.live.listener import Listener
 from gateway.api.live.sound import MAX_KEPT_S, Sound
+from gateway.api.live.turn import Turn
 from gateway.tasks.speech_listening import Hearing
 from gateway.tasks.speech_words import Spoken
 from gateway.tasks.transcript import Span

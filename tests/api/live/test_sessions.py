@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import websockets
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.api.keyfile import sha256
 from gateway.api.live.socket import Closing, Socket
@@ -47,6 +48,7 @@ async def refused(url: str, **headers: str) -> tuple[int, Any]:
         ("flux", PCM | {"sample_rate": 48_001}, 5006, "'/sample_rate' must be <= 48000"),
         ("nova", PCM | {"sample_rate": 48_001}, 5006, "'/sample_rate' of a WebSocket must be <= 48000"),
         ("nova", PCM | {"channels": 3}, 5006, "'/channels' of a WebSocket must be <= 2"),
+        ("spell", {"sample_rate": 1}, 5006, "'/sample_rate' must be >= 8000"),
         ("nova", {}, 5006, "'/encoding' of a WebSocket must be one of 'linear16' or 'mulaw'"),
         ("nova", PCM | {"endpointing": "x"}, 5006, "'/endpointing' must be false or from 0 to 60000 milliseconds"),
     ],
@@ -202,3 +204,45 @@ async def test_a_caller_who_floods_does_not_starve_another(live: Live) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         loud.transport.abort()
     assert ("EndOfTurn", "Word9.") in [(m.get("event"), m.get("transcript")) for m in found]
+
+
+UPGRADE = (
+    b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nhost: localhost\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "headers", "status"),
+    [
+        (b"GET", b"a" * 20_000, b"", b"414"),
+        (b"GET", b"", b"x: " + b"a" * 20_000 + b"\r\n", b"431"),
+        (b"GET", b"", b"x: a\r\n" * 500, b"431"),
+        (b"GET", b"", b"content-length: 1000000\r\n", b"400"),
+        (b"GET", b"", b"transfer-encoding: chunked\r\n", b"400"),
+        (b"POST", b"", b"", b"405"),
+        (b"GET", b"", b"sec-websocket-version: 12\r\n", b"400"),
+    ],
+    ids=["target", "header", "headers", "body", "chunks", "method", "version"],
+)
+async def test_an_upgrade_that_cannot_be_read_is_answered_and_its_connection_ends(
+    live: Live, method: bytes, query: bytes, headers: bytes, status: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    try:
+        writer.write(b"%b /a?%b HTTP/1.1\r\n%b%b\r\n" % (method, query, UPGRADE, headers))
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+    finally:
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 " + status)
+
+
+async def test_a_reason_has_room_in_the_close_frame_in_any_script(live: Live) -> None:
+    async with live.connect("flux", **PCM) as client:
+        await client.send(json.dumps({"type": "\N{SNOWMAN}" * 1000}))
+        with pytest.raises(ConnectionClosed) as ended:
+            await rest(client)
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1008
+    assert ended.value.rcvd.reason.startswith("unknown message type \N{SNOWMAN}")

@@ -36,6 +36,26 @@ async def test_text_is_said_at_each_flush_and_at_the_close(live: Live) -> None:
     assert [found[at]["sequence_id"] for at in (3, 5)] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("query", "spelt"),
+    [
+        ({}, b"[linear16-none-None]"),
+        ({"sample_rate": 16_000}, b"[linear16-none-16000]"),
+        ({"encoding": "linear16", "sample_rate": 8_000}, b"[linear16-none-8000]"),
+        ({"encoding": "mulaw"}, b"[mulaw-none-None]"),
+        ({"encoding": "linear16", "container": "wav"}, b"[linear16-wav-None]"),
+        ({"encoding": "mp3"}, b"[mp3-none-None]"),
+    ],
+)
+async def test_the_query_says_how_the_sound_comes_and_samples_come_without_a_header(
+    live: Live, query: dict[str, Any], spelt: bytes
+) -> None:
+    async with live.connect("spell", **query) as client:
+        for message in (speak("format"), '{"type":"Close"}'):
+            await client.send(message)
+        assert told(await rest(client)) == ["Metadata", spelt, "Flushed"]
+
+
 async def test_clear_stops_what_is_being_said(live: Live) -> None:
     async with live.connect("spell") as client:
         await client.send(speak("one gate cleared"))
