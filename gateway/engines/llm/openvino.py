@@ -27,6 +27,7 @@ from gateway.engines.llm.stepping import Pass, TokenStream
 from gateway.engines.llm.vocabulary import vocabulary_from
 from gateway.engines.llm.weights import Weights
 
+LONE_PASSES = 32
 logger = logging.getLogger(__name__)
 
 
@@ -52,6 +53,7 @@ class OpenVinoStepper:
             accounts=spec.prefix_cache != "shared",
         )
         self._graph = graph
+        self._lone_passes = 0
 
     def add(self, id: int, stream: TokenStream) -> None:
         """Queue one stream."""
@@ -62,14 +64,18 @@ class OpenVinoStepper:
         parts = self.schedule.plan()
         if not parts:
             return
-        logits = self._graph.forward([run for part in parts for run in part.runs()])
+        runs = [run for part in parts for run in part.runs()]
+        self._lone_passes += len(parts) == 1 < len(runs)
+        logits = self._graph.forward(runs)
         self.schedule.passed(parts)
         if len(logits):
             yield [part.line.id for part in parts if part.ends], logits
 
     def drop(self, id: int) -> None:
-        """Forget a stream and free its pages."""
+        """Forget a stream and free its pages; when all have left, there is time to prepare for the next one alone."""
         self.schedule.drop(id)
+        if self._lone_passes >= LONE_PASSES and self.schedule.is_empty:
+            self._graph.hasten_pairs()
 
 
 class OpenVinoModel(SteppedModel):

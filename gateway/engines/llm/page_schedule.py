@@ -98,6 +98,11 @@ class PageSchedule:
         self._shares, self._accounts = shares, accounts
         self._lines: dict[int, Line] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no stream is here."""
+        return not self._lines
+
     def add(self, id: int, stream: TokenStream) -> None:
         """Queue the newest stream."""
         self._lines[id] = Line(id, stream, self._names(stream, stream.prompt.tokens))

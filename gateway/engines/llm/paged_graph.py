@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from openvino import opset13
 from openvino._offline_transformations import paged_attention_transformation
 
+from gateway.config import MIB
 from gateway.engines.llm.page_schedule import Run
+from gateway.engines.llm.paged_pairs import Pairs
 
 POOLS = ("key_cache.", "value_cache.")
 WANTED = "sampled_tokens_indices"
@@ -28,6 +31,8 @@ INPUTS = {
     "max_context_len",
     WANTED,
 }
+# Of the weights: a second graph holds them again, and of larger ones a pass spends little on anything else.
+SMALL_BYTES = 256 * MIB
 # Between the product with the vocabulary and the logits there may be these.
 BEHIND_PRODUCT = {"Convert", "Add", "Multiply", "Divide", "Tanh"}
 
@@ -44,33 +49,42 @@ class PagedGraph:
         model = core.read_model(folder / "openvino_model.xml")
         paged_attention_transformation(model)
         _ask_for_some(model)
-        compiled = core.compile_model(model, "CPU", dict(settings))
-        del model
+        self._compile = partial(core.compile_model, device_name="CPU", config=dict(settings))
+        compiled = self._compile(model)
         self._request = compiled.create_infer_request()
         names = {port.any_name for port in compiled.inputs}
         self._names = {name for name in names if not name.startswith(POOLS)}
         if unknown := self._names - INPUTS:
             raise RuntimeError(f"the model wants to be given {', '.join(sorted(unknown))}")
-        self._pools = [port for port in compiled.inputs if port.any_name.startswith(POOLS)]
+        self._ports = {port.any_name: port for port in compiled.inputs if port.any_name.startswith(POOLS)}
+        self._pools: dict[str, Any] = {}
         self.width = compiled.outputs[0].partial_shape[-1].get_length()
-        values = next(port for port in self._pools if port.any_name.startswith("value_cache."))
-        self.page_tokens: int = values.partial_shape[2].get_length()
-        self.page_bytes = sum(_page_bytes(port) for port in self._pools)
+        self.page_tokens: int = self._ports["value_cache.0"].partial_shape[2].get_length()
+        self.page_bytes = sum(map(_page_bytes, self._ports.values()))
+        is_small = (folder / "openvino_model.bin").stat().st_size <= SMALL_BYTES
+        self._pairs = Pairs(model) if is_small else None
 
     def hold(self, pages: int) -> None:
         """Have a pool of so many pages, whose memory is only taken as they are first written."""
-        for port in self._pools:
+        for name, port in self._ports.items():
             shape = [pages, *(side.get_length() for side in list(port.partial_shape)[1:])]
-            self._request.set_tensor(port, openvino.Tensor(port.element_type, openvino.Shape(shape)))
+            self._pools[name] = openvino.Tensor(port.element_type, openvino.Shape(shape))
+            self._request.set_tensor(name, self._pools[name])
+
+    def hasten_pairs(self) -> None:
+        """Have passes of two single tokens computed faster from some time on, where that is worth the memory."""
+        if self._pairs is not None:
+            self._pairs.begin(self._compile, self._pools)
 
     def forward(self, runs: Sequence[Run]) -> torch.Tensor:
         """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
+        request = (self._pairs and self._pairs.request_for(runs)) or self._request
         for name, values in _inputs(runs, self.page_tokens).items():
             if name in self._names:
-                self._request.set_tensor(name, openvino.Tensor(values))
-        self._request.start_async()
-        self._request.wait()
-        logits: NDArray[np.float32] = self._request.get_output_tensor(0).data
+                request.set_tensor(name, openvino.Tensor(values))
+        request.start_async()
+        request.wait()
+        logits: NDArray[np.float32] = request.get_output_tensor(0).data
         return torch.from_numpy(logits.reshape(-1, self.width))
 
 
