@@ -1,4 +1,4 @@
-"""The tokenizer that comes with the weights of an OpenVINO pipeline; knows no model."""
+"""The tokenizer that comes with weights in OpenVINO's form; knows no model."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from openvino import opset13
 from openvino._offline_transformations import paged_attention_transformation
 
 from gateway.config import MIB
-from gateway.engines.llm.page_schedule import Run
+from gateway.engines.llm.page_parts import Run
 from gateway.engines.llm.paged_pairs import Pairs
 
 POOLS = ("key_cache.", "value_cache.")

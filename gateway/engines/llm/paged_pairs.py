@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.engines.llm.page_schedule import Run
+from gateway.engines.llm.page_parts import Run
 
 SHAPES = {
     "input_ids": [2],

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from gateway.engines.llm.decoding import Decoding, Prompt
-from gateway.engines.llm.page_schedule import PageSchedule, Part
+from gateway.engines.llm.page_parts import Part
+from gateway.engines.llm.page_schedule import PageSchedule
 from gateway.engines.llm.pages import Pages
 from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.stepping import TokenStream
