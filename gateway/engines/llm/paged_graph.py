@@ -18,6 +18,7 @@ from openvino._offline_transformations import paged_attention_transformation
 from gateway.config import MIB
 from gateway.engines.llm.page_parts import Run
 from gateway.engines.llm.paged_pairs import Pairs
+from gateway.engines.llm.pages import Held
 
 POOLS = ("key_cache.", "value_cache.")
 WANTED = "sampled_tokens_indices"
@@ -31,6 +32,8 @@ INPUTS = {
     "max_context_len",
     WANTED,
 }
+# OpenVINO keeps some 1.4 MB for each size of a pass that it has seen, for a small model.
+ROWS = 4
 # Of the weights: a second graph holds them again, and of larger ones a pass spends little on anything else.
 SMALL_BYTES = 256 * MIB
 # Between the product with the vocabulary and the logits there may be these.
@@ -57,17 +60,22 @@ class PagedGraph:
         if unknown := self._names - INPUTS:
             raise RuntimeError(f"the model wants to be given {', '.join(sorted(unknown))}")
         self._ports = {port.any_name: port for port in compiled.inputs if port.any_name.startswith(POOLS)}
+        values = next((port for name, port in self._ports.items() if name.startswith("value_cache.")), None)
+        if values is None:
+            raise RuntimeError("the model keeps no keys and values in pages")
         self._pools: dict[str, Any] = {}
+        self._unused = Held(b"")
         self.width = compiled.outputs[0].partial_shape[-1].get_length()
-        self.page_tokens: int = self._ports["value_cache.0"].partial_shape[2].get_length()
+        self.page_tokens: int = values.partial_shape[2].get_length()
         self.page_bytes = sum(map(_page_bytes, self._ports.values()))
         is_small = (folder / "openvino_model.bin").stat().st_size <= SMALL_BYTES
         self._pairs = Pairs(model) if is_small else None
 
     def hold(self, pages: int) -> None:
-        """Have a pool of so many pages, whose memory is only taken as they are first written."""
+        """Have a pool of so many pages, and one for what fills passes up; memory is only taken as it is first written."""
+        self._unused.numbers.append(pages)
         for name, port in self._ports.items():
-            shape = [pages, *(side.get_length() for side in list(port.partial_shape)[1:])]
+            shape = [pages + 1, *(side.get_length() for side in list(port.partial_shape)[1:])]
             self._pools[name] = openvino.Tensor(port.element_type, openvino.Shape(shape))
             self._request.set_tensor(name, self._pools[name])
 
@@ -79,13 +87,20 @@ class PagedGraph:
     def forward(self, runs: Sequence[Run]) -> torch.Tensor:
         """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
         request = (self._pairs and self._pairs.request_for(runs)) or self._request
-        for name, values in _inputs(runs, self.page_tokens).items():
+        for name, values in _inputs([*runs, *self._filling(runs)], self.page_tokens).items():
             if name in self._names:
                 request.set_tensor(name, openvino.Tensor(values))
         request.start_async()
         request.wait()
         logits: NDArray[np.float32] = request.get_output_tensor(0).data
         return torch.from_numpy(logits.reshape(-1, self.width))
+
+    def _filling(self, runs: Sequence[Run]) -> list[Run]:
+        """What brings the rows of a pass with prompts to a multiple of `ROWS`, so that there are few sizes."""
+        rows = sum(len(run.tokens) for run in runs)
+        if rows == len(runs) or not rows % ROWS:
+            return []
+        return [Run([0] * (ROWS - rows % ROWS), 0, self._unused, ends=False)]
 
 
 def _inputs(runs: Sequence[Run], page_tokens: int) -> dict[str, NDArray[Any]]:
