@@ -72,7 +72,7 @@ class PagedGraph:
         self._pairs = Pairs(model) if is_small else None
 
     def hold(self, pages: int) -> None:
-        """Have a pool of so many pages, and one for what fills passes up; memory is only taken as it is first written."""
+        """Have a pool of so many pages, and one to fill passes up. Memory is only taken as it is first written."""
         self._unused.numbers.append(pages)
         for name, port in self._ports.items():
             shape = [pages + 1, *(side.get_length() for side in list(port.partial_shape)[1:])]

@@ -35,7 +35,8 @@ class Pairs:
     def begin(self, compile: Callable[[Any], Any], pools: Mapping[str, Any]) -> None:
         """Compile the model with `compile`, in a thread, for the keys and values in `pools`; not a second time."""
         if self.compiling is None:
-            self.compiling = threading.Thread(target=self._run, args=(compile, pools), name="pairs", daemon=True)
+            # Not a daemon: a process that ends while the library compiles would end with an abort.
+            self.compiling = threading.Thread(target=self._run, args=(compile, pools), name="pairs")
             self.compiling.start()
 
     def request_for(self, runs: Sequence[Run]) -> Any:
