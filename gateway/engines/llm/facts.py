@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.config import ConfigError, ModelSpec
+
 FILE_NAME = "facts.json"
 
 
@@ -21,6 +23,14 @@ class Facts:
     def save(self, folder: Path) -> None:
         """Write them into `folder`."""
         (folder / FILE_NAME).write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def window_of(spec: ModelSpec, own: int | None) -> int:
+    """In tokens; raises `ConfigError` if neither the row nor the weights say it."""
+    known = [window for window in (spec.context_window, own) if window]
+    if not known:
+        raise ConfigError(f"row {spec.name}: context_window: is not in the weights, so the row must say it")
+    return min(known)
 
 
 def saved_facts(folder: Path) -> Facts:

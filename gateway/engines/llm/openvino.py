@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 import openvino_genai
 import torch
 
-from gateway.config import MIB, ModelSpec
+from gateway.config import GIB, MIB, ModelSpec
 from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.conversion import convert, converted
-from gateway.engines.llm.facts import config_facts, saved_facts
+from gateway.engines.llm.facts import config_facts, saved_facts, window_of
 from gateway.engines.llm.grammar import Grammars
-from gateway.engines.llm.openvino_setup import pass_tokens, properties, room_bytes, window_of
+from gateway.engines.llm.openvino_setup import pass_tokens, properties, room_bytes
 from gateway.engines.llm.openvino_tokenizer import OpenVinoTokenizer
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.page_schedule import PageSchedule
@@ -93,7 +93,7 @@ class OpenVinoModel(SteppedModel):
         stepper = OpenVinoStepper(spec, options, graph, _uncut(tokenizer, window_of(spec, facts.window)))
         words = vocabulary_from(tokenizer.pieces(), tokenizer.special(), tokenizer.plain, ends, graph.width)
         super().__init__(stepper, tokenizer, Grammars(words), ends=ends, width=graph.width)
-        gib = stepper.cache_bytes / (1 << 30)
+        gib = stepper.cache_bytes / GIB
         logger.info("%s: window %d tokens, up to %.1f GiB of keys and values", spec.name, self.window, gib)
 
 

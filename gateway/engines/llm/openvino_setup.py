@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from gateway.config import GIB, ConfigError, ModelSpec
-from gateway.engines.llm.options import Options
+from gateway.engines.llm.options import Options, quarter_bytes
 
 # float32 is at least as fast as the other hints for 4- and 8-bit weights, whose products are taken in integers
 # whatever the hint: half as fast again on a CPU with AMX, equal on one with AVX512-BF16.
@@ -17,14 +16,6 @@ KEYS = {"KEY_CACHE_QUANT_MODE": "BY_TOKEN"}
 PASS_TOKENS, LEAST_FOR_PROMPTS = 256, 32
 
 
-def window_of(spec: ModelSpec, own: int | None) -> int:
-    """In tokens; raises `ConfigError` if neither the row nor the weights say it."""
-    known = [window for window in (spec.context_window, own) if window]
-    if not known:
-        raise ConfigError(f"row {spec.name}: context_window: is not in the weights, so the row must say it")
-    return min(known)
-
-
 def room_bytes(options: Options, window_bytes: int, streams: int) -> int:
     """For keys and values: `streams` windows, at most a quarter of the machine's memory, at least 1 GiB.
 
@@ -32,8 +23,7 @@ def room_bytes(options: Options, window_bytes: int, streams: int) -> int:
     """
     if options.kv_cache_gib:
         return options.kv_cache_gib * GIB
-    quarter = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
-    return max(GIB, min(window_bytes * streams, quarter))
+    return max(GIB, min(window_bytes * streams, quarter_bytes()))
 
 
 def pass_tokens(streams: int) -> int:

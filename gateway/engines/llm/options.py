@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import Field
@@ -51,3 +52,8 @@ class Options(Frozen):
     tool_format: ToolFormatName = "auto"
     reasoning_format: ReasoningFormatName = "auto"
     schema_in_prompt: bool = False
+
+
+def quarter_bytes() -> int:
+    """A quarter of the machine's memory: what keys and values take at most where no option says it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4

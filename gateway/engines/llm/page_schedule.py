@@ -97,8 +97,9 @@ class PageSchedule:
     def _open(self, line: Line) -> Held:
         """What it holds; at first, or after it gave all back, those pages that are known already."""
         if line.held is None:
-            known = self._names(line.stream, line.tokens()[:-LEAST_READ])
-            line.held = self.pages.find(self._salt(line.stream), known)
+            full = (line.left - LEAST_READ) // self.pages.page_tokens
+            known = self._names(line.stream, line.tokens()) if line.stream.tokens else line.names
+            line.held = self.pages.find(self._salt(line.stream), known[: max(full, 0)])
             line.read = len(line.held.numbers) * self.pages.page_tokens
             if not line.stream.tokens:
                 line.stream.cached = line.read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from transformers.generation.continuous_batching.utils import find_head_dim, fin
 from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from gateway.config import GIB, ConfigError, ModelSpec
-from gateway.engines.llm.options import Options
+from gateway.engines.llm.options import Options, quarter_bytes
 from gateway.engines.llm.stepping import PROMPT_TOKENS_PER_STEP
 
 # Flash attention reads whole pages, of 256 tokens at the least. Without it tokens are gathered: small pages waste less.
@@ -111,4 +110,4 @@ def _token_bytes(model: Any) -> int:
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0]) // 2
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    return quarter_bytes()

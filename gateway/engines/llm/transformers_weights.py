@@ -19,6 +19,7 @@ from transformers import (
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.facts import window_of
 from gateway.engines.llm.pictures import Picture
 from gateway.engines.llm.sight import Sight, load_sight
 from gateway.engines.llm.weights import Weights
@@ -122,11 +123,7 @@ def _whole(kind: Any, folder: Path, how: dict[str, Any]) -> Any:
 
 
 def _window(spec: ModelSpec, config: Any) -> int:
-    own = getattr(config.get_text_config(), "max_position_embeddings", None)
-    known = [window for window in (spec.context_window, own) if window]
-    if not known:
-        raise ConfigError(f"row {spec.name}: context_window: is not in the weights, so the row must say it")
-    return min(known)
+    return window_of(spec, getattr(config.get_text_config(), "max_position_embeddings", None))
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
