@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.config import ConfigError, ModelSpec
 from gateway.engines.base import Access, StreamEngine
+from gateway.engines.llm.adapter_files import AdapterMisfit
 from gateway.engines.llm.backend import Backend, TokenModel
 from gateway.engines.llm.local import LocalBackend
 from gateway.engines.llm.options import Options
@@ -90,6 +91,10 @@ def _load(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, Tok
             raise ConfigError(f"row {spec.name}: options.backend: openvino cannot be used: {obstacle}")
         try:
             return _openvino(spec, options, weights)
+        except AdapterMisfit as error:
+            if options.backend == "openvino" or weights.kind != "gguf":
+                raise ConfigError(f"row {spec.name}: {error.detail}") from None
+            obstacle = error.detail
         except RuntimeError as error:
             if options.backend == "openvino" or weights.kind != "gguf":
                 raise
@@ -103,8 +108,6 @@ def _obstacle(spec: ModelSpec, weights: Weights) -> str | None:
     """Why OpenVINO is not for this row, if it is not."""
     if weights.kind == "safetensors":
         return "it reads GGUF and its own form, not safetensors"
-    if spec.loras:
-        return "the row has LoRA adapters, which OpenVINO applies to all streams or none"
     if spec.device.startswith("cuda"):
         return f"device is {spec.device}"
     if importlib.util.find_spec("openvino_genai") is None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.config import MIB, ConfigError, ModelSpec
+from gateway.config import ConfigError, ModelSpec
+from gateway.engines.llm.adapter_files import adapter_folders
 
-MAX_RANK = 256
-MAX_SIZE_BYTES = 1024 * MIB
-WEIGHTS = "adapter_model.safetensors"
 BASE = "__base__"  # the name that peft gives to a row without an adapter
-# Kinds of adapters that cannot share a pass with others.
-_ALONE = {"use_dora": False, "modules_to_save": None, "alora_invocation_tokens": None, "target_parameters": None}
 
 
 class Adapters:
@@ -30,8 +25,8 @@ class Adapters:
         self._keys = {name: f"lora{number}" for number, name in enumerate(spec.loras)}
         self._peft: Any = None
         self._active: str | None = None
-        for name, source in spec.loras.items():
-            self._load(f"row {spec.name}: loras.{name}", _folder(source), self._keys[name])
+        for name, where, folder in adapter_folders(spec):
+            self._load(where, folder, self._keys[name])
         if self._peft is not None:
             self._peft.eval()
             self._switch(None)
@@ -55,7 +50,6 @@ class Adapters:
     def _load(self, where: str, folder: Path, key: str) -> None:
         from peft import PeftModel  # takes a second to import, which rows without adapters do not spend
 
-        _check(where, folder)
         how: dict[str, Any] = {"autocast_adapter_dtype": False, "local_files_only": True}
         try:
             if self._peft is None:
@@ -74,24 +68,3 @@ class Adapters:
             self._peft.base_model.enable_adapter_layers()
             self._peft.set_adapter(key, inference_mode=True)
         self._active = key
-
-
-def _folder(source: str) -> Path:
-    return Path(source.removeprefix("file:"))
-
-
-def _check(where: str, folder: Path) -> None:
-    """Raise `ConfigError` for a folder without a LoRA adapter of a kind and size that can be served."""
-    if not (folder / WEIGHTS).is_file() or not (folder / "adapter_config.json").is_file():
-        raise ConfigError(f"{where}: holds no adapter_config.json with {WEIGHTS}")
-    if (folder / WEIGHTS).stat().st_size > MAX_SIZE_BYTES:
-        raise ConfigError(f"{where}: is larger than {MAX_SIZE_BYTES // MIB} MiB")
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    if config.get("peft_type") != "LORA":
-        raise ConfigError(f"{where}: is not a LoRA adapter but {str(config.get('peft_type'))[:50]}")
-    rank = max([config.get("r", 0), *(config.get("rank_pattern") or {}).values()])
-    if rank > MAX_RANK:
-        raise ConfigError(f"{where}: has rank {rank}; the most is {MAX_RANK}")
-    for name, plain in _ALONE.items():
-        if config.get(name, plain) not in (plain, [], False):
-            raise ConfigError(f"{where}: {name} is not supported")

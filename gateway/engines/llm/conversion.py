@@ -17,12 +17,13 @@ import openvino_genai
 from gateway.engines.llm.facts import gguf_facts
 from gateway.engines.llm.fusion import fuse
 from gateway.engines.llm.openable import openable
+from gateway.engines.llm.product_names import name_products
 from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
 UNFINISHED = "making-"
 # Of what is made here besides the library's own form: another number has every file converted anew.
-FORM = 2
+FORM = 3
 logger = logging.getLogger(__name__)
 
 
@@ -97,6 +98,7 @@ def convert(gguf: Path, folder: Path) -> None:
 def _fuse(folder: Path) -> None:
     """Written beside what was read, whose weights are mapped into memory meanwhile, and then put in its place."""
     model = openvino.Core().read_model(folder / "openvino_model.xml")
+    name_products(model)
     joined = fuse(model)
     openvino.save_model(model, folder / "fused.xml", compress_to_fp16=False)
     del model

@@ -24,9 +24,9 @@ class Decoding:
     """How one stream is continued.
 
     `constraint` holds for the text without special tokens other than `markers`: their ids, with the text that the
-    constraint knows them by. `adapter` is the name of a
-    LoRA adapter of the row. `salt` keeps apart whose prompts may share cached work. `logprobs` is how many rivals of
-    each token to report, None for no report. With `ignore_eos` the model's stop tokens do not stop it.
+    constraint knows them by. `adapter` is the name of a LoRA adapter of the row. `salt` keeps apart whose prompts may
+    share cached work. `logprobs` is how many rivals of each token to report, None for no report. With `ignore_eos` the
+    model's stop tokens do not stop it.
     """
 
     sampling: Sampling
@@ -37,3 +37,9 @@ class Decoding:
     logprobs: int | None = None
     logit_bias: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     ignore_eos: bool = False
+
+    def cache_salt(self, *, accounts: bool) -> str:
+        """What separates prompts whose work may not be shared: an adapter changes keys and values, and so do accounts
+        where these are kept apart.
+        """
+        return f"{self.adapter or ''}\n{self.salt if accounts else ''}"

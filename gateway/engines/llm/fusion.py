@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from openvino import Model, Node, Output, Shape, Tensor, opset13
 
+from gateway.engines.llm.product_names import JOIN
+
 
 @dataclass(frozen=True, slots=True)
 class _Product:
@@ -104,7 +106,7 @@ def _join(group: Sequence[_Product]) -> None:
     flat = opset13.reshape(opset13.multiply(whole, scales), np.array([rows, -1], dtype=np.int64), special_zero=False)
     matrix = opset13.convert(flat, first.get_output_element_type(0).to_string())
     product = opset13.matmul(first.input_value(0), matrix, transpose_a=False, transpose_b=True)
-    product.set_friendly_name(first.get_friendly_name())
+    product.set_friendly_name(JOIN.join(part.node.get_friendly_name() for part in group))
     parts = opset13.variadic_split(product, np.int64(-1), np.array([part.rows for part in group], dtype=np.int64))
     for part, output in zip(group, parts.outputs(), strict=True):
         for target in part.node.output(0).get_target_inputs():

@@ -94,9 +94,7 @@ class MergedStepper:
         return reading
 
     def _salt(self, stream: TokenStream) -> str:
-        """What separates prompts whose work may not be shared: an adapter changes keys and values."""
-        account = "" if self._shares_prefixes else stream.decoding.salt
-        return f"{stream.decoding.adapter or ''}\n{account}"
+        return stream.decoding.cache_salt(accounts=not self._shares_prefixes)
 
     def _read_part(self, reading: PromptReading, most: int) -> torch.Tensor | None:
         logits = reading.advance(most, self._forward)

@@ -12,6 +12,7 @@ import openvino_genai
 import torch
 
 from gateway.config import GIB, MIB, ModelSpec
+from gateway.engines.llm.adapter_files import read_adapters
 from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.conversion import convert, converted
 from gateway.engines.llm.facts import config_facts, saved_facts, window_of
@@ -84,15 +85,16 @@ class OpenVinoModel(SteppedModel):
     def __init__(self, spec: ModelSpec, options: Options, weights: Weights) -> None:
         # Its own threads compute; those of torch would wait beside them.
         torch.set_num_threads(1)
+        adapters = read_adapters(spec)
         with _folder(options, weights) as folder:
             facts = config_facts(folder) if weights.kind == "openvino" else saved_facts(folder)
             library = openvino_genai.Tokenizer(folder)
-            graph = PagedGraph(folder, properties(spec))
+            graph = PagedGraph(folder, properties(spec), adapters)
         tokenizer = OpenVinoTokenizer(library)
         ends = {end for end in (*facts.stop_tokens, library.get_eos_token_id()) if end >= 0}
         stepper = OpenVinoStepper(spec, options, graph, _uncut(tokenizer, window_of(spec, facts.window)))
         words = vocabulary_from(tokenizer.pieces(), tokenizer.special(), tokenizer.plain, ends, graph.width)
-        super().__init__(stepper, tokenizer, Grammars(words), ends=ends, width=graph.width)
+        super().__init__(stepper, tokenizer, Grammars(words), ends=ends, width=graph.width, adapters=adapters)
         gib = stepper.cache_bytes / GIB
         logger.info("%s: window %d tokens, up to %.1f GiB of keys and values", spec.name, self.window, gib)
 

@@ -47,12 +47,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Tokens behind the first `past` of a stream, and where its keys and values are; if it `ends`, with logits."""
+    """Tokens behind the first `past` of a stream, and where its keys and values are; if it `ends`, with logits.
+
+    `adapter` is the name of the LoRA adapter that they are computed with.
+    """
 
     tokens: Sequence[int]
     past: int
     held: Held
     ends: bool
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class Part:
         """
         line, stream = self.line, self.line.stream
         tokens = stream.tokens[-1:] if line.runs else line.tokens()[line.read : line.read + self.count]
-        own = Run(tokens, line.read, self.held, self.ends)
+        adapter = stream.decoding.adapter
+        own = Run(tokens, line.read, self.held, self.ends, adapter)
         if stream.guess is None:
             return [own]
-        return [own, Run([stream.guess], line.read + 1, self.held, ends=True)]
+        return [own, Run([stream.guess], line.read + 1, self.held, True, adapter)]

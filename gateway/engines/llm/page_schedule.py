@@ -109,7 +109,7 @@ class PageSchedule:
         return self.pages.names(self._salt(stream), tokens) if self._shares else []
 
     def _salt(self, stream: TokenStream) -> str:
-        return stream.decoding.salt if self._accounts else ""
+        return stream.decoding.cache_salt(accounts=self._accounts)
 
     def _awaits(self, line: Line) -> bool:
         """Whether most of its prompt is being read for an older stream."""

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from openvino import opset13
 from openvino._offline_transformations import paged_attention_transformation
 
 from gateway.config import MIB
+from gateway.engines.llm.adapter_files import LowRank
+from gateway.engines.llm.low_rank import CHOSEN, add_adapters, choices
 from gateway.engines.llm.page_parts import Run
 from gateway.engines.llm.paged_pairs import Pairs
 from gateway.engines.llm.pages import Held
@@ -31,9 +34,11 @@ INPUTS = {
     "block_indices_begins",
     "max_context_len",
     WANTED,
+    CHOSEN,
 }
 # OpenVINO keeps some 1.4 MB for each size of a pass that it has seen, for a small model.
 ROWS = 4
+NO_ADAPTERS: Mapping[str, Mapping[str, LowRank]] = MappingProxyType({})
 # Of the weights: a second graph holds them again, and of larger ones a pass spends little on anything else.
 SMALL_BYTES = 256 * MIB
 # Between the product with the vocabulary and the logits there may be these.
@@ -43,14 +48,20 @@ BEHIND_PRODUCT = {"Convert", "Add", "Multiply", "Divide", "Tanh"}
 class PagedGraph:
     """Computes passes of runs of tokens; what it is given are OpenVINO's inputs of `PagedAttentionExtension`.
 
-    `page_tokens` and `page_bytes` are the plugin's own for the settings. Raises `RuntimeError` for a model whose
-    attention cannot be paged, or that wants to be given more than tokens.
+    `page_tokens` and `page_bytes` are the plugin's own for the settings, `adapters` the changes by LoRA adapters and
+    modules. Raises `RuntimeError` for a model whose attention cannot be paged, or that wants to be given more than
+    tokens, and `AdapterMisfit`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], adapters: Mapping[str, Mapping[str, LowRank]] = NO_ADAPTERS
+    ) -> None:
         core = openvino.Core()
         model = core.read_model(folder / "openvino_model.xml")
         paged_attention_transformation(model)
+        self._adapters = list(adapters)
+        if adapters:
+            add_adapters(model, adapters)
         _ask_for_some(model)
         self._compile = partial(core.compile_model, device_name="CPU", config=dict(settings))
         compiled = self._compile(model)
@@ -87,7 +98,11 @@ class PagedGraph:
     def forward(self, runs: Sequence[Run]) -> torch.Tensor:
         """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
         request = (self._pairs and self._pairs.request_for(runs)) or self._request
-        for name, values in _inputs([*runs, *self._filling(runs)], self.page_tokens).items():
+        computed = [*runs, *self._filling(runs)]
+        inputs = _inputs(computed, self.page_tokens)
+        if self._adapters:
+            inputs[CHOSEN] = choices(self._adapters, [(run.adapter, len(run.tokens)) for run in computed])
+        for name, values in inputs.items():
             if name in self._names:
                 request.set_tensor(name, openvino.Tensor(values))
         request.start_async()

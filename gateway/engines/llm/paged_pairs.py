@@ -7,15 +7,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.engines.llm.low_rank import CHOSEN
 from gateway.engines.llm.page_parts import Run
 
-SHAPES = {
-    "input_ids": [2],
-    "position_ids": [2],
-    "past_lens": [2],
-    "subsequence_begins": [3],
-    "block_indices_begins": [3],
-    "sampled_tokens_indices": [2],
+# The first side of each input's shape.
+LENGTHS = {
+    "input_ids": 2,
+    "position_ids": 2,
+    "past_lens": 2,
+    "subsequence_begins": 3,
+    "block_indices_begins": 3,
+    "sampled_tokens_indices": 2,
+    CHOSEN: 2,
 }
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Pairs:
     def _run(self, compile: Callable[[Any], Any], pools: Mapping[str, Any]) -> None:
         model, self._model = self._model, None
         try:
-            model.reshape({port: SHAPES.get(port.any_name, port.partial_shape) for port in model.inputs})
+            model.reshape({port: _shape(port) for port in model.inputs})
             request = compile(model).create_infer_request()
             for name, pool in pools.items():
                 request.set_tensor(name, pool)
@@ -56,3 +59,8 @@ class Pairs:
             logger.warning("a stream alone goes on as before: %s", error)
         else:
             self._request = request
+
+
+def _shape(port: Any) -> Any:
+    length = LENGTHS.get(port.any_name)
+    return port.partial_shape if length is None else [length, *list(port.partial_shape)[1:]]

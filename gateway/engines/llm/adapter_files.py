@@ -1,0 +1,115 @@
+"""Reads the LoRA adapters of a row, which are as peft writes them and within the store's bounds; knows no model."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.config import ConfigError, ModelSpec
+from gateway.weights.adapters import CONFIG, WEIGHTS
+
+PREFIX = "base_model.model."
+# What is more than products of low rank beside those of the model, which can be chosen row by row, and its plain value.
+_ALONE = {
+    "use_dora": False,
+    "modules_to_save": None,
+    "alora_invocation_tokens": None,
+    "target_parameters": None,
+    "layer_replication": None,
+    "trainable_token_indices": None,
+    "bias": "none",
+    "lora_bias": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """What an adapter adds to a module's output: `up` [outputs, rank] times `down` [rank, inputs] times the input."""
+
+    down: NDArray[np.float32]
+    up: NDArray[np.float32]
+
+
+class AdapterMisfit(ConfigError):
+    """An adapter that this model cannot have; the text names it, without its row."""
+
+
+def adapter_folders(spec: ModelSpec) -> Iterator[tuple[str, str, Path]]:
+    """Of each adapter of a row its name, how errors name it, and its folder.
+
+    Raises `ConfigError` for one of a kind that cannot share a pass with others.
+    """
+    for name, source in spec.loras.items():
+        where, folder = f"row {spec.name}: loras.{name}", Path(source.removeprefix("file:"))
+        _check(where, folder)
+        yield name, where, folder
+
+
+def read_adapters(spec: ModelSpec) -> dict[str, dict[str, LowRank]]:
+    """By the names of adapters and of modules what they add; raises `ConfigError` naming what cannot be read."""
+    return {name: dict(_read(where, folder)) for name, where, folder in adapter_folders(spec)}
+
+
+def _check(where: str, folder: Path) -> None:
+    config = _config(folder)
+    for name, plain in _ALONE.items():
+        if config.get(name, plain) not in (plain, None, [], {}, False):
+            raise ConfigError(f"{where}: {name} is not supported")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
+def _read(where: str, folder: Path) -> Iterator[tuple[str, LowRank]]:
+    """Each module's two matrices, the second one scaled."""
+    config, tensors = _config(folder), _tensors(where, folder)
+    for key, down in tensors.items():
+        module, _, side = key.removeprefix(PREFIX).partition(".lora_")
+        if side not in ("A.weight", "B.weight"):
+            raise ConfigError(f"{where}: does not fit the model: {key[:200]} is not of a product of low rank")
+        up = tensors.get(key.replace(".lora_A.", ".lora_B."))
+        if side == "A.weight" and (up is None or up.shape[1:] != down.shape[:1]):
+            raise ConfigError(f"{where}: does not fit the model: {key[:200]} has no fitting lora_B")
+        if side == "A.weight":
+            yield module, LowRank(_array(down), _array(up) * np.float32(_scale(config, module)))
+
+
+def _tensors(where: str, folder: Path) -> dict[str, Any]:
+    """As torch's, since numpy has no bfloat16."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"{where}: {WEIGHTS} cannot be read: {str(error)[:200]}") from None
+
+
+def _array(tensor: Any) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = tensor.float().numpy()
+    return found
+
+
+def _scale(config: Mapping[str, Any], module: str) -> float:
+    """`lora_alpha` by the rank, or by its root (rsLoRA, Kalajdzievski, 2023), as peft reads its configuration."""
+    rank = _of_module(config.get("rank_pattern"), module, config.get("r"))
+    alpha = _of_module(config.get("alpha_pattern"), module, config.get("lora_alpha"))
+    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+
+
+def _of_module(patterns: Mapping[str, Any] | None, module: str, usual: Any) -> Any:
+    """The value of the first pattern that ends the module's name."""
+    for pattern, value in (patterns or {}).items():
+        if re.fullmatch(rf"(.*\.)?({pattern})", module):
+            return value
+    return usual
