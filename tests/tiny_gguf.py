@@ -18,7 +18,7 @@ TEMPLATE = (
 )
 
 
-def chat_gguf(file: Path) -> Path:
+def chat_gguf(file: Path, kv_heads: int = HEADS) -> Path:
     """A llama with a byte-level tokenizer, a few merges and three special tokens."""
     tokens = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES)]
     writer = gguf.GGUFWriter(file, "llama")
@@ -27,7 +27,7 @@ def chat_gguf(file: Path) -> Path:
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(INNER)
     writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)
+    writer.add_head_count_kv(kv_heads)
     writer.add_rope_dimension_count(HIDDEN // HEADS)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
@@ -45,7 +45,7 @@ def chat_gguf(file: Path) -> Path:
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
-    for name, values in _tensors(len(tokens)).items():
+    for name, values in _tensors(len(tokens), kv_heads).items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -54,7 +54,7 @@ def chat_gguf(file: Path) -> Path:
     return file
 
 
-def _tensors(vocabulary: int) -> dict[str, Any]:
+def _tensors(vocabulary: int, kv_heads: int) -> dict[str, Any]:
     """Random weights by their names in a GGUF; matrices are [output, input]."""
     chance = np.random.default_rng(0)
 
@@ -65,9 +65,8 @@ def _tensors(vocabulary: int) -> dict[str, Any]:
     for layer in range(LAYERS):
         block = f"blk.{layer}."
         found |= {f"{block}{name}.weight": np.ones(HIDDEN, dtype=np.float32) for name in ("attn_norm", "ffn_norm")}
-        found |= {
-            f"{block}{name}.weight": matrix(HIDDEN, HIDDEN) for name in ("attn_q", "attn_k", "attn_v", "attn_output")
-        }
+        found |= {f"{block}{name}.weight": matrix(HIDDEN, HIDDEN) for name in ("attn_q", "attn_output")}
+        found |= {f"{block}{name}.weight": matrix(HIDDEN // HEADS * kv_heads, HIDDEN) for name in ("attn_k", "attn_v")}
         found |= {f"{block}{name}.weight": matrix(INNER, HIDDEN) for name in ("ffn_gate", "ffn_up")}
         found[f"{block}ffn_down.weight"] = matrix(HIDDEN, INNER)
     return found | {

@@ -42,27 +42,29 @@ class AdapterMisfit(ConfigError):
     """An adapter that this model cannot have; the text names it, without its row."""
 
 
-def adapter_folders(spec: ModelSpec) -> Iterator[tuple[str, str, Path]]:
-    """Of each adapter of a row its name, how errors name it, and its folder.
-
-    Raises `ConfigError` for one of a kind that cannot share a pass with others.
-    """
+def adapter_folders(spec: ModelSpec) -> Iterator[tuple[str, Path]]:
+    """Each adapter of a row, by its name; raises `ConfigError` for a kind that cannot share a pass with others."""
     for name, source in spec.loras.items():
-        where, folder = f"row {spec.name}: loras.{name}", Path(source.removeprefix("file:"))
-        _check(where, folder)
-        yield name, where, folder
+        folder = Path(source.removeprefix("file:"))
+        config = _config(folder)
+        for setting, plain in _ALONE.items():
+            if config.get(setting, plain) not in (plain, None, [], {}, False):
+                raise ConfigError(f"row {spec.name}: loras.{name}: {setting} is not supported")
+        yield name, folder
 
 
 def read_adapters(spec: ModelSpec) -> dict[str, dict[str, LowRank]]:
-    """By the names of adapters and of modules what they add; raises `ConfigError` naming what cannot be read."""
-    return {name: dict(_read(where, folder)) for name, where, folder in adapter_folders(spec)}
+    """By the names of adapters and of modules what they add.
 
-
-def _check(where: str, folder: Path) -> None:
-    config = _config(folder)
-    for name, plain in _ALONE.items():
-        if config.get(name, plain) not in (plain, None, [], {}, False):
-            raise ConfigError(f"{where}: {name} is not supported")
+    Raises `ConfigError` for one that cannot be read, and `AdapterMisfit` for one that changes more than products.
+    """
+    found: dict[str, dict[str, LowRank]] = {}
+    for name, folder in adapter_folders(spec):
+        try:
+            found[name] = dict(_read(folder))
+        except ValueError as error:
+            raise AdapterMisfit(f"loras.{name}: does not fit the model: {error}") from None
+    return found
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -70,29 +72,20 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read(where: str, folder: Path) -> Iterator[tuple[str, LowRank]]:
-    """Each module's two matrices, the second one scaled."""
-    config, tensors = _config(folder), _tensors(where, folder)
+def _read(folder: Path) -> Iterator[tuple[str, LowRank]]:
+    """Each module's two matrices, the second one scaled; raises `ValueError` for anything else."""
+    from safetensors.torch import load_file  # numpy has no bfloat16
+
+    config, tensors = _config(folder), load_file(folder / WEIGHTS)
     for key, down in tensors.items():
         module, _, side = key.removeprefix(PREFIX).partition(".lora_")
         if side not in ("A.weight", "B.weight"):
-            raise ConfigError(f"{where}: does not fit the model: {key[:200]} is not of a product of low rank")
+            raise ValueError(f"{key[:200]} is not of a product of low rank")
         up = tensors.get(key.replace(".lora_A.", ".lora_B."))
-        if side == "A.weight" and (up is None or up.shape[1:] != down.shape[:1]):
-            raise ConfigError(f"{where}: does not fit the model: {key[:200]} has no fitting lora_B")
+        if up is None or (side == "A.weight" and up.shape[1:] != down.shape[:1]):
+            raise ValueError(f"{key[:200]} has no fitting lora_B")
         if side == "A.weight":
             yield module, LowRank(_array(down), _array(up) * np.float32(_scale(config, module)))
-
-
-def _tensors(where: str, folder: Path) -> dict[str, Any]:
-    """As torch's, since numpy has no bfloat16."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"{where}: {WEIGHTS} cannot be read: {str(error)[:200]}") from None
 
 
 def _array(tensor: Any) -> NDArray[np.float32]:

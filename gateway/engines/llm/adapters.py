@@ -25,8 +25,8 @@ class Adapters:
         self._keys = {name: f"lora{number}" for number, name in enumerate(spec.loras)}
         self._peft: Any = None
         self._active: str | None = None
-        for name, where, folder in adapter_folders(spec):
-            self._load(where, folder, self._keys[name])
+        for name, folder in adapter_folders(spec):
+            self._load(f"row {spec.name}: loras.{name}", folder, self._keys[name])
         if self._peft is not None:
             self._peft.eval()
             self._switch(None)

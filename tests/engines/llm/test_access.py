@@ -20,7 +20,7 @@ COMMAND = {"command": ["serve", "--port", "{port}"]}
         ({}, {}, Access(folders=(Path("/store/.openvino"),))),
         ({"keep_converted": False}, {}, Access()),
         ({"backend": "transformers"}, {}, Access()),
-        ({}, {"loras": {"tune": "file:/tune"}}, Access()),
+        ({}, {"loras": {"tune": "file:/tune"}}, Access(folders=(Path("/store/.openvino"),))),
         ({"url": "http://127.0.0.1:8001/v1"}, {}, Access(network=True)),
         (COMMAND, {}, Access(network=True, programs=True)),
     ],

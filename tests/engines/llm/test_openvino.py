@@ -9,13 +9,11 @@ from typing import Any
 import openvino_genai
 import pytest
 
-from gateway.config import ConfigError
 from gateway.engines.llm import Engine
 from gateway.engines.llm.decoding import Decoding
 from gateway.engines.llm.openvino import _uncut
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, ContextExceeded
-from tests import tiny_gguf
 from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load, streamed
 
 QUESTION = "What is the capital of France?"
@@ -254,9 +252,3 @@ def test_seeds_of_more_than_32_bits_are_told_apart(engine: Engine) -> None:
     told = [streamed(engine, prompt, Decoding(Sampling(16, seed=seed)))[1] for seed in [*seeds, *seeds]]
     assert told[:3] == told[3:]
     assert len(set(map(tuple, told))) == 3
-
-
-def test_a_row_with_adapters_is_not_for_openvino(tmp_path: Path) -> None:
-    file = tiny_gguf.chat_gguf(tmp_path / "model.gguf")
-    with pytest.raises(ConfigError, match="LoRA adapters, which OpenVINO applies to all streams or none"):
-        load(file, options={"backend": "openvino"}, loras={"tune": "file:/nowhere"})

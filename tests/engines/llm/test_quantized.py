@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from gateway.config import ConfigError
 from tests import tiny, tiny_quantized, tiny_seers
+from tests.engines.llm.peft_adapters import adapter
 from tests.engines.llm.streams import load
-from tests.engines.llm.test_adapters import adapter
 from tests.engines.llm.token_streams import decoding, library_model, run, token_model
 from tests.tiny_quantized import KINDS, Pair, declare
 

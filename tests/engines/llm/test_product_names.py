@@ -1,0 +1,92 @@
+"""The names that products of converted files have, against the file's own names of their weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import openvino
+import pytest
+from openvino import Model, opset13
+
+from gateway.engines.llm.conversion import converted
+from gateway.engines.llm.product_names import Product, find_products, name_products
+from tests import tiny_gguf
+
+IN_FILE = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+HEADS = {"self_attn.q_proj": 9, "self_attn.k_proj": 3}
+
+
+def read(file: Path) -> Any:
+    folder = converted(file)
+    assert folder is not None
+    return openvino.Core().read_model(folder / "openvino_model.xml")
+
+
+@pytest.fixture(scope="module")
+def products(smollm_file: Path) -> dict[str, Product]:
+    return find_products(read(smollm_file))
+
+
+@pytest.fixture(scope="module")
+def tensors(smollm_file: Path) -> dict[str, Any]:
+    return {tensor.name: tensor for tensor in gguf.GGUFReader(smollm_file).tensors}
+
+
+def weights_of(product: Product) -> Any:
+    """[outputs, inputs]."""
+    node, first = product.given.get_node(), 0
+    if node.get_type_name() == "VariadicSplit":
+        first = sum(
+            output.get_partial_shape()[-1].get_length() for output in node.outputs()[: product.given.get_index()]
+        )
+        node = node.input_value(0).get_node()
+    model = Model([opset13.result(node.input_value(1))], [])
+    return openvino.Core().compile_model(model, "CPU")([])[0][first : first + product.outputs]
+
+
+@pytest.mark.parametrize("layer", [0, 29])
+@pytest.mark.parametrize("module", IN_FILE)
+def test_a_product_has_the_weights_of_the_module_it_is_named_after(
+    products: dict[str, Product], tensors: dict[str, Any], layer: int, module: str
+) -> None:
+    product = products[f"model.layers.{layer}.{module}"]
+    tensor = tensors[f"blk.{layer}.{IN_FILE[module]}.weight"]
+    expected = gguf.dequantize(tensor.data, tensor.tensor_type)
+    if module in HEADS:
+        # A GGUF of a llama has the rows of each head's queries and keys in another order.
+        expected = expected.reshape(HEADS[module], -1, 2, product.inputs).swapaxes(1, 2).reshape(expected.shape)
+    assert (product.outputs, product.inputs) == expected.shape
+    # The conversion rounds where the numbers of a group begin.
+    assert np.corrcoef(weights_of(product).ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_the_names_that_exporters_give_are_found(tmp_path: Path) -> None:
+    model = read(tiny_gguf.chat_gguf(tmp_path / "model.gguf"))
+    (node,) = (node for node in model.get_ops() if node.get_friendly_name() == "model.layers.0.mlp.down_proj")
+    node.set_friendly_name("__module.model.layers.7.mlp.down_proj/ov_ext::linear/MatMul")
+    product = find_products(model)["model.layers.7.mlp.down_proj"]
+    assert (product.inputs, product.outputs) == (tiny_gguf.INNER, tiny_gguf.HIDDEN)
+
+
+def test_a_graph_of_another_make_keeps_its_names(caplog: pytest.LogCaptureFixture) -> None:
+    source = opset13.parameter([-1, 8], np.float32)
+    weights = opset13.constant(np.ones((8, 8), np.float32))
+    gate = opset13.swish(opset13.matmul(source, weights, transpose_a=False, transpose_b=True))
+    model = Model([gate], [source])
+    names = [node.get_friendly_name() for node in model.get_ops()]
+    assert name_products(model) == 0
+    assert [node.get_friendly_name() for node in model.get_ops()] == names
+    assert "it can have no adapters" in caplog.text
