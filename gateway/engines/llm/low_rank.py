@@ -45,15 +45,17 @@ def choices(names: Sequence[str], runs: Sequence[tuple[str | None, int]]) -> NDA
     return np.repeat(chosen, [rows for _, rows in runs], axis=0)
 
 
-def _product(module: str, products: Mapping[str, Product], adapters: Mapping[str, Mapping[str, LowRank]]) -> Product:
+def _product(
+    module: str, products: Mapping[str, Product], adapters: Mapping[str, Mapping[str, LowRank]]
+) -> Product:
     """The module's, which every adapter's change fits."""
     product = products.get(module)
-    for name, change in ((name, changes.get(module)) for name, changes in adapters.items()):
-        where = f"loras.{name}: does not fit the model: {module}"
-        if change is not None and (product is None or module == VOCABULARY):
-            raise AdapterMisfit(f"{where} is no product that can be changed on OpenVINO")
-        if change is not None and (change.down.shape[1], len(change.up)) != (product.inputs, product.outputs):
-            raise AdapterMisfit(f"{where} takes {product.inputs} numbers and gives {product.outputs}")
+    for name in (name for name, changes in adapters.items() if module in changes):
+        change, misfit = adapters[name][module], f"loras.{name}: does not fit the model: {module}"
+        if product is None or module == VOCABULARY:
+            raise AdapterMisfit(f"{misfit} is no product that can be changed on OpenVINO")
+        if (change.down.shape[1], len(change.up)) != (product.inputs, product.outputs):
+            raise AdapterMisfit(f"{misfit} takes {product.inputs} numbers and gives {product.outputs}")
     assert product is not None
     return product
 
