@@ -12,7 +12,7 @@ from gateway.tasks import TASKS, Origin
 from gateway.tasks.chat_answer import logprobs_object
 from gateway.tasks.chat_completion import ChatCompletionInput
 from gateway.tasks.generation import Generation
-from gateway.tasks.pieces import Piece, TokenLogprob, ToolCallDelta, Usage
+from gateway.tasks.pieces import Piece, RatedToken, ToolCallDelta, Usage
 from gateway.tasks.tools import ToolChoice
 
 CHAT = TASKS.get("text-generation", "chat-completion")
@@ -192,8 +192,9 @@ def test_collected_choices_keep_their_order_and_calls() -> None:
     assert answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 1}
 
 
-def test_logprobs_have_bytes_but_for_parts_of_characters() -> None:
-    found = logprobs_object([TokenLogprob("é", -0.5, [("\ufffd", -math.inf), ("", -9.0)])])
+def test_logprobs_have_bytes_but_for_parts_of_characters_that_nobody_knows() -> None:
+    rivals = [RatedToken("\ufffd", -math.inf), RatedToken("", -9.0), RatedToken.of(b" \xe6\x97", -9.5)]
+    found = logprobs_object([RatedToken("é", -0.5).among(rivals)])
     assert found["content"] == [
         {
             "token": "é",
@@ -202,6 +203,7 @@ def test_logprobs_have_bytes_but_for_parts_of_characters() -> None:
             "top_logprobs": [
                 {"token": "\ufffd", "logprob": -9999.0, "bytes": None},
                 {"token": "", "logprob": -9.0, "bytes": None},
+                {"token": " \\xe6\\x97", "logprob": -9.5, "bytes": [32, 0xE6, 0x97]},
             ],
         }
     ]
