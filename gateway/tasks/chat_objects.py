@@ -85,6 +85,7 @@ class TextChoiceObject(TypedDict):
 
     index: int
     text: str
+    reasoning_content: NotRequired[str]
     finish_reason: str
     stop_reason: str | None
     logprobs: None

@@ -229,6 +229,21 @@ async def test_a_streamed_text_completion_has_texts(served: Served) -> None:
     assert (counts["choices"], done) == ([], DONE)
 
 
+async def test_a_text_completion_loses_neither_calls_nor_thoughts(served: Served) -> None:
+    """Calls have no place in one, so a prompt with tools is answered as a chat; thoughts stand beside the text."""
+    calls, talk = ({"prompt": json.dumps(steps)} for steps in (CALLS, TALK))
+    chat = (await served.run("say-native", json=calls | {"tools": TOOLS})).json()["result"]
+    assert (chat["object"], len(chat["choices"][0]["message"]["tool_calls"])) == ("chat.completion", 2)
+    *chunks, _, _, _ = frames((await served.run("say-native", json=calls | {"tools": TOOLS, "stream": True})).text)
+    assert len(joined(chunks)[0]["calls"]) == 2
+    (text,) = (await served.run("say-native", json=talk)).json()["result"]["choices"]
+    assert (text["text"], text["reasoning_content"]) == ("It rains.", "hm so")
+    *chunks, _, _, _ = frames((await served.run("say-native", json=talk | {"stream": True})).text)
+    parts = [chunk["choices"][0] for chunk in chunks]
+    assert "".join(part["text"] for part in parts) == "It rains."
+    assert "".join(part.get("reasoning_content", "") for part in parts) == "hm so"
+
+
 @BOTH
 async def test_a_call_that_was_cut_before_its_arguments_is_given_none(served: Served, route: str) -> None:
     body = script({"cut": ["weather", ""]}, {"end": "length"}) | {"tools": TOOLS}
