@@ -1,8 +1,9 @@
 """Brings a JSON Schema into the form that answers are kept to, much as OpenAI's strict form is; knows no grammar.
 
 A schema that is silent about other properties allows any, and a model that may write any seldom comes to an end. So
-objects are closed to what is named, and integers have an end, within which programs read them exactly. Formats that nothing here can keep to are left out: JSON Schema (2020-12,
-Validation, 7.2) has them as annotations, and pydantic writes such as `path` and `password`.
+objects are closed to what is named, and integers have an end, within which programs read them exactly. Formats that
+nothing here can keep to are left out: JSON Schema (2020-12, Validation, 7.2) has them as annotations, and pydantic
+writes such as `path` and `password`.
 """
 
 from __future__ import annotations

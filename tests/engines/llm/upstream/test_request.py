@@ -109,8 +109,8 @@ def test_a_forced_call_of_one_tool_or_another_keeps_what_their_schemas_refer_to(
     schema = call_schema(tools)
     assert schema["$defs"] == {"f": {"type": "object"}, "g": {"type": "array"}}
     assert [call["properties"]["arguments"] for call in schema["anyOf"]] == [
-        {"$ref": "#/$defs/f"},
-        {"$ref": "#/$defs/g"},
+        {"type": "object", "$ref": "#/$defs/f"},
+        {"type": "object", "$ref": "#/$defs/g"},
     ]
     other = Tool.model_validate({"name": "h", "parameters": {"$defs": {"f": {"type": "null"}}}})
     with pytest.raises(BadInput, match=r"'/tools' say different things of '\$defs/f'"):
