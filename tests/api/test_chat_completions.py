@@ -186,6 +186,16 @@ async def test_logprobs_come_whole_and_with_their_chunks(served: Served, route: 
     assert joined(chunks)[0]["tokens"] == expected
 
 
+async def test_what_is_reported_beside_a_call_is_no_content(served: Served) -> None:
+    """OpenAI's helper takes every content, empty or not, for something that was said."""
+    steps = [{"say": ["", -0.5]}, *CALLS]
+    body = script(*steps) | {"tools": TOOLS, "logprobs": True, "stream": True}
+    first, *rest, _ = frames((await ask(served, "v1", body)).text)
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert not any("content" in chunk["choices"][0]["delta"] for chunk in rest)
+    assert len(joined(rest)[0]["tokens"]) == 1
+
+
 async def test_legacy_functions_are_called_in_the_legacy_form(served: Served) -> None:
     body = script(*CALLS[:1]) | {"functions": [TOOLS[0]["function"]]}
     choice = whole("v1", await ask(served, "v1", body))["choices"][0]
