@@ -89,6 +89,7 @@ def test_a_plain_request_switches_off_what_a_server_would_do_unasked(kind: str) 
             },
         ),
         ("sglang", {"think": False}, {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("openai", {"think": False}, {"reasoning_effort": "none", "chat_template_kwargs": None}),
         ("vllm", {"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
         ("llama.cpp", {"reasoning_effort": "low"}, {"chat_template_kwargs": {"reasoning_effort": "low"}}),
         ("vllm", {"raw": True, "logprobs": 2}, {"prompt": "Hi", "logprobs": 2}),
