@@ -58,6 +58,7 @@ def asked(**fields: Any) -> Generation:
         ({"chat_template_kwargs": {"chat_template": "x"}}, "'chat_template' cannot be set by a request"),
         ({"chat_template_kwargs": {"a": [1]}}, "'a' must be a text, a number, a boolean or null"),
         ({"chat_template_kwargs": {"a": "x" * 1025}}, "'a' must not be longer than 1024 characters"),
+        ({"chat_template_kwargs": {"a": -(10**9)}}, "'a' must be from -1000000 to 1000000"),
         ({"chat_template_kwargs": {"a b": 1}}, "the keys must be names of up to 64 letters"),
         ({"chat_template_kwargs": {f"a{i}": 1 for i in range(33)}}, "must not have more than 32 values"),
         ({"chat_template_kwargs": {"enable_thinking": "no"}}, "'enable_thinking' must be a boolean"),
