@@ -1,9 +1,8 @@
 """Brings a JSON Schema into the form that answers are kept to, much as OpenAI's strict form is; knows no grammar.
 
 A schema that is silent about other properties allows any, and a model that may write any seldom comes to an end. So
-objects are closed to what is named, and integers have an end, within which programs read them exactly. Formats that
-nothing here can keep to are left out: JSON Schema (2020-12, Validation, 7.2) has them as annotations, and pydantic
-writes such as `path` and `password`.
+objects are closed to what is named, and integers have an end. Formats that nothing here can keep to are left out: JSON
+Schema (2020-12, Validation, 7.2) has them as annotations, and pydantic writes such as `path` and `password`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ SEVERAL = ("prefixItems", "items")
 NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 TOGETHER = ("allOf", "anyOf", "oneOf")
 FORMATS = ("date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid")
-# What a number of 64 bits holds; llguidance takes no bounds that are nearer to its ends.
+# About what 64 bits hold; llguidance takes no bounds that are nearer to that.
 LARGEST = 9 * 10**18
 # Each of them says something about the properties that are not named.
 SAYS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
