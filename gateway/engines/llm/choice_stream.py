@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.engines.llm.backend import Advance, Tokenizer
 from gateway.engines.llm.detokenize import Detokenizer
 from gateway.engines.llm.prompting import Plan
-from gateway.engines.llm.reports import Reporter
+from gateway.engines.llm.reports import Reporter, Reports
 from gateway.engines.llm.stops import Stops
 from gateway.tasks import Piece
 
@@ -24,7 +24,7 @@ class ChoiceStream:
         self.request = request
         self.index = index
         self._tokenizer = tokenizer
-        self._reporter = reporter
+        self._reports = Reports(reporter, waits=bool(stop))
         self._detokenizer = Detokenizer(tokenizer.decode)
         self._markers = plan.markers
         self._marked = ""
@@ -61,8 +61,12 @@ class ChoiceStream:
             piece = _joined(piece, self._reader.end(reason))
         piece.index = self.index
         piece.stop = self._stops.found
-        # The token that ends a turn is no part of what is said.
-        piece.logprobs = self._reporter.told(advance.reports[: len(advance.tokens) - (advance.finish_reason == "stop")])
+        piece.logprobs = self._reports.told(
+            # The token that ends a turn is no part of what is said.
+            advance.reports[: len(advance.tokens) - (advance.finish_reason == "stop")],
+            text,
+            is_whole=reason is not None and self._stops.found is None,
+        )
         changed = piece.text or piece.reasoning or piece.tool_calls or piece.logprobs or piece.finish_reason
         return piece if changed else None
 

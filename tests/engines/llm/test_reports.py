@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,21 +23,32 @@ SAID = "日 😀"
 
 
 @pytest.fixture(scope="module", params=["transformers", "openvino"])
-def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Choice:
-    """A model of a token for each byte is held to some characters of several bytes."""
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A model of a token for each byte."""
     folder = tmp_path_factory.mktemp(request.param)
-    engine = load(chat_gguf(folder / "tiny.gguf") if request.param == "openvino" else tiny.chat_model(folder))
-    return ask(engine, response_format={"type": "json_schema", "json_schema": {"const": SAID}})
+    return load(chat_gguf(folder / "tiny.gguf") if request.param == "openvino" else tiny.chat_model(folder))
 
 
-def ask(engine: Engine, **body: object) -> Choice:
+@pytest.fixture(scope="module")
+def said(engine: Engine) -> Choice:
+    """It is held to some characters of several bytes."""
+    return joined(asked(engine, response_format={"type": "json_schema", "json_schema": {"const": SAID}}))
+
+
+def asked(engine: Engine, **body: object) -> list[Piece]:
     engine.admit(0, CHAT.parse({"prompt": "Hi", "logprobs": True, "top_logprobs": 20, "temperature": 0, **body}))
-    choice, ended = Choice(0), False
-    while not ended:
+    pieces: list[Piece] = []
+    while not (pieces and pieces[-1].is_last):
         for _, piece in engine.step():
             assert isinstance(piece, Piece)
-            choice.add(piece)
-            ended = piece.is_last
+            pieces.append(piece)
+    return pieces
+
+
+def joined(pieces: Sequence[Piece]) -> Choice:
+    choice = Choice(0)
+    for piece in pieces:
+        choice.add(piece)
     return choice
 
 
@@ -53,6 +65,19 @@ def test_rivals_have_their_bytes_too(said: Choice) -> None:
     rivals = [rival for report in said.logprobs for rival in report.top]
     assert any(rival.data is not None for rival in rivals), "no rival is a part of a character"
     assert all(rival.known_bytes() for rival in rivals)
+
+
+@pytest.mark.parametrize(("stop", "text"), [("so", '"日 😀 say '), ("y", '"日 😀 sa'), ("sx", '"日 😀 say so"')])
+def test_what_is_no_part_of_the_text_is_not_reported(engine: Engine, stop: str, text: str) -> None:
+    """Whether a stop string was met, or only its beginning."""
+    held = {"type": "json_schema", "json_schema": {"const": f"{SAID} say so"}}
+    pieces = asked(engine, response_format=held, stop=[stop])
+    said = joined(pieces)
+    assert (said.text, b"".join(report.known_bytes() or b"" for report in said.logprobs)) == (text, text.encode())
+    for at in range(len(pieces)):
+        part = joined(pieces[:at])
+        reported = b"".join(report.known_bytes() or b"" for report in part.logprobs)
+        assert part.text.encode().startswith(reported), "a report comes before its text"
 
 
 def test_without_a_vocabulary_the_tokenizer_tells_what_it_can() -> None:
