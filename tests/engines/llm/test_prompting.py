@@ -239,6 +239,8 @@ def test_the_form_that_a_tokenizer_declares_is_read(sizes: tuple[int, ...]) -> N
     assert calls_of(choice) == [("now", {"a": 1})]
     with pytest.raises(BadInput, match="'/tool_choice' must be 'auto' or 'none' for this model"):
         prompter.plan(ask(ASKED, tools=TOOLS, tool_choice=ToolChoice("required")))
+    with pytest.raises(BadInput, match="'/tool_choice' must be 'none' beside '/response_format'"):
+        prompter.plan(ask(ASKED, **WITH_TOOLS, format=OutputFormat({"type": "object"})))
 
 
 def test_a_row_can_name_the_forms() -> None:
