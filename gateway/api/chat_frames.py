@@ -42,7 +42,8 @@ class ChatFrames:
         if piece.index not in self._opened:
             self._opened.add(piece.index)
             frames = self.opening(piece)
-        if delta := self._delta(piece):
+        delta = self._delta(piece)
+        if delta or (piece.logprobs and self._reports):
             frames += self.chunk(piece, delta)
         if piece.finish_reason is not None:
             calls = piece.index in self._calling
@@ -84,7 +85,7 @@ class ChatFrames:
         delta: dict[str, Any] = {}
         if piece.reasoning:
             delta["reasoning_content"] = piece.reasoning
-        if piece.text or (piece.logprobs and self._reports):
+        if piece.text:
             delta["content"] = piece.text
         if piece.tool_calls:
             self._calling.add(piece.index)

@@ -85,8 +85,10 @@ class TextFrames(RunChatFrames):
 
     def choice(self, piece: Piece, delta: dict[str, Any]) -> dict[str, Any]:
         """A part of a continuation."""
-        text = delta.get("content", "")
-        return {"index": piece.index, "text": text, "finish_reason": None, "stop_reason": None, "logprobs": None}
+        known = {"index": piece.index, "text": delta.get("content", "")}
+        if delta.get("reasoning_content"):
+            known["reasoning_content"] = delta["reasoning_content"]
+        return known | {"finish_reason": None, "stop_reason": None, "logprobs": None}
 
     def ending(self, piece: Piece, reason: str) -> bytes:
         """The last chunk."""

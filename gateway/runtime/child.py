@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -26,6 +27,8 @@ from gateway.runtime.pricing import Till
 from gateway.runtime.stream_loop import StreamLoop
 from gateway.tasks import TASKS, Task
 
+# Of an absolute path, all but its last name.
+_FOLDERS = re.compile(r"(?<![\w.:/-])/(?:[^\s/:'\"()\[\],;]+/)+")
 log = structlog.get_logger("gateway.worker")
 
 
@@ -118,10 +121,12 @@ class Child:
 
 
 def _reason(error: BaseException, files: Path) -> str:
-    """The reason for a caller: the last line of a traceback, without the frames and without the way to `files`."""
+    """The reason for a caller: the last line of a traceback, without the frames, the way to `files` and other paths."""
     text = error.detail if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
     if files.is_absolute():
         text = text.replace(str(files), files.name)
+    if not isinstance(error, GatewayError):
+        text = _FOLDERS.sub("", text)
     return (text.strip().splitlines() or [type(error).__name__])[0][:500]
 
 

@@ -16,7 +16,7 @@ from gateway.tasks.chat_objects import (
     ToolCallObject,
 )
 from gateway.tasks.generation import Choice, FinishedCall
-from gateway.tasks.pieces import TokenLogprob
+from gateway.tasks.pieces import RatedToken, TokenLogprob
 
 LEAST_LOGPROB = -9999.0
 
@@ -43,14 +43,13 @@ def logprobs_object(reports: Sequence[TokenLogprob]) -> LogprobsObject:
 
 
 def _token(report: TokenLogprob) -> TokenObject:
-    rivals = [_rival(token, logprob) for token, logprob in report.top]
-    return {**_rival(report.token, report.logprob), "top_logprobs": rivals}
+    return {**_rival(report), "top_logprobs": [_rival(rival) for rival in report.top]}
 
 
-def _rival(token: str, logprob: float) -> RivalObject:
-    # A library decodes a part of a character as the sign for one, or as nothing.
-    known = None if not token or "\ufffd" in token else list(token.encode())
-    return {"token": token, "logprob": max(logprob, LEAST_LOGPROB), "bytes": known}
+def _rival(rated: RatedToken) -> RivalObject:
+    data = rated.known_bytes()
+    logprob = max(rated.logprob, LEAST_LOGPROB)
+    return {"token": rated.token, "logprob": logprob, "bytes": None if data is None else list(data)}
 
 
 def finish_reason(reason: str, *, calls: bool, legacy: bool) -> str:

@@ -18,12 +18,14 @@ class NativeChatInput(TextGenerationInput):
 
     @property
     def is_completion(self) -> bool:
-        """Whether a plain prompt is continued."""
-        return self.messages is None
+        """Whether a plain prompt is continued. Calls have no place in a text, so a prompt with tools is a chat."""
+        return self.messages is None and not self.tools
 
 
 def _text_choice(choice: Choice) -> dict[str, Any]:
     known: dict[str, Any] = {"index": choice.index, "text": choice.text, "finish_reason": choice.finish_reason}
+    if choice.reasoning:
+        known["reasoning_content"] = choice.reasoning
     return known | {"stop_reason": choice.stop, "logprobs": None, "prompt_logprobs": None}
 
 

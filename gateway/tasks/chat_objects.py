@@ -35,7 +35,10 @@ class MessageObject(TypedDict):
 
 
 class RivalObject(TypedDict):
-    """A token, the natural logarithm of its probability, and its UTF-8 bytes, null for a part of a character."""
+    """A token, the natural logarithm of its probability, and its UTF-8 bytes, null if nobody knows them.
+
+    A part of a character has its bytes as `\\xe6` in `token`.
+    """
 
     token: str
     logprob: float
@@ -82,6 +85,7 @@ class TextChoiceObject(TypedDict):
 
     index: int
     text: str
+    reasoning_content: NotRequired[str]
     finish_reason: str
     stop_reason: str | None
     logprobs: None

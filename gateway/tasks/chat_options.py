@@ -17,6 +17,7 @@ MAX_STOPS = 4
 MAX_STOP_CHARACTERS = 1024
 MAX_TEMPLATE_OPTIONS = 32
 MAX_OPTION_CHARACTERS = 1024
+MAX_OPTION_NUMBER = 1_000_000
 # What renders a conversation into a prompt; a caller may add to these names, and set none of them.
 RESERVED = frozenset(
     {
@@ -72,6 +73,8 @@ def _check_template_options(value: Any) -> Any:
             raise schema_error(f"'{key}' must be a text, a number, a boolean or null")
         if isinstance(item, str) and len(item) > MAX_OPTION_CHARACTERS:
             raise schema_error(f"'{key}' must not be longer than {MAX_OPTION_CHARACTERS} characters")
+        if isinstance(item, int | float) and not abs(item) <= MAX_OPTION_NUMBER:
+            raise schema_error(f"'{key}' must be from -{MAX_OPTION_NUMBER} to {MAX_OPTION_NUMBER}")
     if not isinstance(value.get("enable_thinking"), bool | None):
         raise schema_error("'enable_thinking' must be a boolean")
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, Self
 
 from pydantic import PlainSerializer
 from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
@@ -89,12 +89,41 @@ class ToolCallDelta:
 
 
 @dataclass(slots=True)
-class TokenLogprob:
-    """One generated token: its text, the natural logarithm of its probability, and its likeliest rivals with theirs."""
+class RatedToken:
+    """A token and the natural logarithm of its probability; `data` are its bytes where they are not those of `token`.
+
+    Without them, a `token` that is empty or shows that something could not be decoded is a part of a character whose
+    bytes nobody knows.
+    """
 
     token: str
     logprob: float
-    top: list[tuple[str, float]] = field(default_factory=list)
+    data: bytes | None = None
+
+    @classmethod
+    def of(cls, data: bytes, logprob: float) -> Self:
+        """The token of these bytes. Those that are no whole character are written as OpenAI writes them: `\\xe6`."""
+        try:
+            return cls(data.decode(), logprob)
+        except UnicodeDecodeError:
+            return cls(data.decode(errors="backslashreplace"), logprob, data)
+
+    def among(self, rivals: list[RatedToken]) -> TokenLogprob:
+        """The token as the one that was generated."""
+        return TokenLogprob(self.token, self.logprob, self.data, rivals)
+
+    def known_bytes(self) -> bytes | None:
+        """Its bytes, if anybody knows them."""
+        if self.data is not None:
+            return self.data
+        return self.token.encode() if self.token and "\ufffd" not in self.token else None
+
+
+@dataclass(slots=True)
+class TokenLogprob(RatedToken):
+    """One generated token, and those that were likeliest in its place."""
+
+    top: list[RatedToken] = field(default_factory=list)
 
 
 @dataclass(slots=True)

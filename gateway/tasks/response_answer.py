@@ -68,6 +68,9 @@ class Assembly:
         if piece.is_last:
             self._reason, self._usage = piece.finish_reason, piece.usage or Usage()
             events += self._close()
+            if self._reason not in CUT and all(item["type"] == "reasoning" for item in self._output):
+                # A model that says nothing has said an empty text: clients look for a message.
+                events += [*self._begin_text("message"), *self._close()]
             status = "incomplete" if self.response()["status"] == "incomplete" else "completed"
             events.append({"type": f"response.{status}", "response": self.response()})
         return events

@@ -37,7 +37,7 @@ class EmbeddedFunction(BaseModel):
 class TextGenerationInput(SampledInput):
     """`messages` or `prompt`. `image` belongs to the user's last turn.
 
-    The last three fields are no part of the published schema, but clients send them to this route as well.
+    The last four fields are no part of the published schema, but clients send them to this route as well.
     """
 
     model_config = ConfigDict(json_schema_extra=forms(Prompt="prompt", Messages="messages"))
@@ -54,6 +54,7 @@ class TextGenerationInput(SampledInput):
     response_format: ResponseFormat | None = None
     guided_json: BoundedSchema | None = None
     stop: Stop | None = None
+    parallel_tool_calls: Boolean = True
     reasoning_effort: Effort | None = None
     chat_template_kwargs: TemplateOptions | None = None
 
@@ -70,6 +71,7 @@ class TextGenerationInput(SampledInput):
             images=() if self.image is None else (self.image,),
             tools=callable_tools(self.tool_choice, self.tools or []),
             tool_choice=tool_choice(self.tool_choice, self.tools or []),
+            parallel_tool_calls=self.parallel_tool_calls,
             format=output_format(self.response_format, self.guided_json),
             lora=self.lora,
             stop=tuple(self.stop or ()),

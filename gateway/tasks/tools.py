@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.validation import Boolean, Text, parameter_error, schema_error
 
 MAX_TOOLS = 128
 Mode = Literal["none", "auto", "required"]
+
+
+def _of_object(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object: one that is silent of its type, as `{}` is, or allows further ones, means that here."""
+    kinds = parameters.get("type", "object")
+    if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
+        raise schema_error("'type' must be 'object'")
+    return {**parameters, "type": "object"} if "type" in parameters else {"type": "object", **parameters}
 
 
 class Tool(BaseModel):
@@ -24,7 +32,9 @@ class Tool(BaseModel):
 
     name: Annotated[Text, Field(min_length=1, max_length=256)]
     description: Text = ""
-    parameters: BoundedSchema = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: Annotated[BoundedSchema, AfterValidator(_of_object)] = Field(
+        default_factory=lambda: {"type": "object", "properties": {}}
+    )
     strict: Boolean = False
 
     @model_validator(mode="before")

@@ -186,6 +186,16 @@ async def test_logprobs_come_whole_and_with_their_chunks(served: Served, route: 
     assert joined(chunks)[0]["tokens"] == expected
 
 
+async def test_what_is_reported_beside_a_call_is_no_content(served: Served) -> None:
+    """OpenAI's helper takes every content, empty or not, for something that was said."""
+    steps = [{"say": ["", -0.5]}, *CALLS]
+    body = script(*steps) | {"tools": TOOLS, "logprobs": True, "stream": True}
+    first, *rest, _ = frames((await ask(served, "v1", body)).text)
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert not any("content" in chunk["choices"][0]["delta"] for chunk in rest)
+    assert len(joined(rest)[0]["tokens"]) == 1
+
+
 async def test_legacy_functions_are_called_in_the_legacy_form(served: Served) -> None:
     body = script(*CALLS[:1]) | {"functions": [TOOLS[0]["function"]]}
     choice = whole("v1", await ask(served, "v1", body))["choices"][0]
@@ -227,6 +237,21 @@ async def test_a_streamed_text_completion_has_texts(served: Served) -> None:
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-2:] == [None, "stop"]
     assert sum(chunk["usage"]["total_tokens"] for chunk in chunks) == tail["usage"]["total_tokens"] == 5
     assert (counts["choices"], done) == ([], DONE)
+
+
+async def test_a_text_completion_loses_neither_calls_nor_thoughts(served: Served) -> None:
+    """Calls have no place in one, so a prompt with tools is answered as a chat; thoughts stand beside the text."""
+    calls, talk = ({"prompt": json.dumps(steps)} for steps in (CALLS, TALK))
+    chat = (await served.run("say-native", json=calls | {"tools": TOOLS})).json()["result"]
+    assert (chat["object"], len(chat["choices"][0]["message"]["tool_calls"])) == ("chat.completion", 2)
+    *chunks, _, _, _ = frames((await served.run("say-native", json=calls | {"tools": TOOLS, "stream": True})).text)
+    assert len(joined(chunks)[0]["calls"]) == 2
+    (text,) = (await served.run("say-native", json=talk)).json()["result"]["choices"]
+    assert (text["text"], text["reasoning_content"]) == ("It rains.", "hm so")
+    *chunks, _, _, _ = frames((await served.run("say-native", json=talk | {"stream": True})).text)
+    parts = [chunk["choices"][0] for chunk in chunks]
+    assert "".join(part["text"] for part in parts) == "It rains."
+    assert "".join(part.get("reasoning_content", "") for part in parts) == "hm so"
 
 
 @BOTH

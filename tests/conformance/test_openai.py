@@ -149,6 +149,18 @@ def test_logprobs_are_read(said: OpenAI) -> None:
     assert (token.token, token.logprob, token.bytes, len(token.top_logprobs)) == ("Hi", -0.25, [72, 105], 2)
 
 
+def test_the_bytes_of_a_real_models_tokens_join_to_its_text(started: OpenAI) -> None:
+    form: Any = {"type": "json_schema", "json_schema": {"name": "said", "schema": {"const": "日本 😀"}}}
+    answer = started.chat.completions.create(
+        model=CHAT, messages=CAPITAL, response_format=form, logprobs=True, top_logprobs=1
+    )
+    (choice,) = answer.choices
+    assert choice.logprobs is not None
+    tokens = choice.logprobs.content or []
+    assert b"".join(bytes(token.bytes or []) for token in tokens).decode() == choice.message.content == '"日本 😀"'
+    assert any(token.token.startswith("\\x") for token in tokens), "no token was a part of a character"
+
+
 def test_a_response_and_its_stream(started: OpenAI) -> None:
     options: Any = {"model": CHAT, "input": "What is the capital of France?", "temperature": 0}
     whole = started.responses.create(**options, max_output_tokens=40)

@@ -12,7 +12,7 @@ from gateway.tasks import TASKS, Origin
 from gateway.tasks.chat_answer import logprobs_object
 from gateway.tasks.chat_completion import ChatCompletionInput
 from gateway.tasks.generation import Generation
-from gateway.tasks.pieces import Piece, TokenLogprob, ToolCallDelta, Usage
+from gateway.tasks.pieces import Piece, RatedToken, ToolCallDelta, Usage
 from gateway.tasks.tools import ToolChoice
 
 CHAT = TASKS.get("text-generation", "chat-completion")
@@ -58,6 +58,7 @@ def asked(**fields: Any) -> Generation:
         ({"chat_template_kwargs": {"chat_template": "x"}}, "'chat_template' cannot be set by a request"),
         ({"chat_template_kwargs": {"a": [1]}}, "'a' must be a text, a number, a boolean or null"),
         ({"chat_template_kwargs": {"a": "x" * 1025}}, "'a' must not be longer than 1024 characters"),
+        ({"chat_template_kwargs": {"a": -(10**9)}}, "'a' must be from -1000000 to 1000000"),
         ({"chat_template_kwargs": {"a b": 1}}, "the keys must be names of up to 64 letters"),
         ({"chat_template_kwargs": {f"a{i}": 1 for i in range(33)}}, "must not have more than 32 values"),
         ({"chat_template_kwargs": {"enable_thinking": "no"}}, "'enable_thinking' must be a boolean"),
@@ -192,8 +193,9 @@ def test_collected_choices_keep_their_order_and_calls() -> None:
     assert answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 1}
 
 
-def test_logprobs_have_bytes_but_for_parts_of_characters() -> None:
-    found = logprobs_object([TokenLogprob("é", -0.5, [("\ufffd", -math.inf), ("", -9.0)])])
+def test_logprobs_have_bytes_but_for_parts_of_characters_that_nobody_knows() -> None:
+    rivals = [RatedToken("\ufffd", -math.inf), RatedToken("", -9.0), RatedToken.of(b" \xe6\x97", -9.5)]
+    found = logprobs_object([RatedToken("é", -0.5).among(rivals)])
     assert found["content"] == [
         {
             "token": "é",
@@ -202,6 +204,7 @@ def test_logprobs_have_bytes_but_for_parts_of_characters() -> None:
             "top_logprobs": [
                 {"token": "\ufffd", "logprob": -9999.0, "bytes": None},
                 {"token": "", "logprob": -9.0, "bytes": None},
+                {"token": " \\xe6\\x97", "logprob": -9.5, "bytes": [32, 0xE6, 0x97]},
             ],
         }
     ]

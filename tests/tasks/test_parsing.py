@@ -113,13 +113,14 @@ def test_the_native_family_takes_what_its_clients_send_beyond_the_schema() -> No
         {
             "prompt": "x",
             "stop": "Observation:",
+            "parallel_tool_calls": False,
             "reasoning_effort": "low",
             "chat_template_kwargs": {"enable_thinking": False, "clear_thinking": True},
         }
     )
     assert isinstance(input, GenerationInput)
     asked = input.generation()
-    assert asked.stop == ("Observation:",)
+    assert (asked.stop, asked.parallel_tool_calls) == (("Observation:",), False)
     assert (asked.think, asked.reasoning_effort) == (False, "low")
     assert asked.template_options == {"clear_thinking": True}
 

@@ -11,6 +11,7 @@ from gateway.errors import BadInput
 from gateway.tasks import TASKS, Origin
 from gateway.tasks.generation import Generation
 from gateway.tasks.pieces import Piece, ToolCallDelta, Usage
+from gateway.tasks.response_answer import Assembly
 from gateway.tasks.responses import ResponsesInput
 from gateway.tasks.tools import ToolChoice
 
@@ -174,6 +175,23 @@ def test_an_answer_cut_short_is_incomplete(reason: str, details: str) -> None:
     assert answer["status"] == answer["output"][0]["status"] == "incomplete"
     assert answer["incomplete_details"] == {"reason": details}
     assert answer["usage"]["total_tokens"] == 3
+
+
+@pytest.mark.parametrize("thought", ["", "hm"])
+def test_a_model_that_says_nothing_has_said_an_empty_text(thought: str) -> None:
+    """Unless it was cut off before it could."""
+    input = RESPONSES.parse({"input": "x"})
+    for reason, said in (("stop", [""]), ("length", [])):
+        pieces = [Piece(reasoning=thought), Piece(finish_reason=reason, usage=Usage(1, 1))]
+        assembly = Assembly(input.origin, input.echo())
+        *events, last = [event for piece in pieces for event in assembly.feed(piece)]
+        output = RESPONSES.collect(pieces, input)["output"]
+        messages = [item for item in output if item["type"] == "message"]
+        assert [(item["content"][0]["text"], item["status"]) for item in messages] == [
+            (text, "completed") for text in said
+        ]
+        assert last["response"]["output"] == output
+        assert [event["item"] for event in events if event["type"] == "response.output_item.done"] == output
 
 
 def test_text_after_a_call_is_an_item_of_its_own() -> None:

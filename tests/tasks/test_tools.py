@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import BadInput, InvalidParameter
 from gateway.tasks import TASKS
 from gateway.tasks.generation import Generation, GenerationInput
-from gateway.tasks.tools import ToolChoice
+from gateway.tasks.tools import Tool, ToolChoice
 
 TOOLS = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in ("f", "g", "h")]
 NESTED = [{"type": "function", "function": {"name": name}} for name in ("h", "f")]
@@ -25,6 +25,26 @@ def asked(shape: str, body: dict[str, Any], choice: Any) -> Generation:
     again = task.input.model_validate(input.model_dump(exclude_unset=True))
     assert isinstance(again, GenerationInput)
     return again.generation()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "meant"),
+    [
+        (None, {"type": "object", "properties": {}}),
+        ({}, {"type": "object"}),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {}}}, {"type": "object", "$ref": "#/$defs/a", "$defs": {"a": {}}}),
+        ({"type": ["object", "null"]}, {"type": "object"}),
+    ],
+    ids=["absent", "empty", "silent", "or-null"],
+)
+def test_arguments_are_an_object(parameters: Any, meant: dict[str, Any]) -> None:
+    assert Tool.model_validate({"name": "f", "parameters": parameters}).parameters == meant
+
+
+@pytest.mark.parametrize("kinds", ["array", ["string", "null"], 5])
+def test_arguments_that_are_no_object_are_refused_by_name(kinds: Any) -> None:
+    with pytest.raises(BadInput, match="'/tools/0/parameters': 'type' must be 'object'"):
+        TASKS.get("text-generation").parse({"prompt": "x", "tools": [{"name": "f", "parameters": {"type": kinds}}]})
 
 
 @FAMILIES

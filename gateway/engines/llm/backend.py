@@ -92,6 +92,9 @@ class TokenModel(Protocol):
     tokenizer: Tokenizer
     adapters: Collection[str]
 
+    def bytes_of(self, token: int) -> bytes | None:
+        """What a token adds to a text, a special one by its name; None if that is not known."""
+
     def add(self, id: int, prompt: Prompt, decoding: Decoding) -> None:
         """Queue one stream: no work is done before `step`. The prompt and its budget fit the window.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.engines.llm.backend import Advance, Tokenizer, TokenReport
+from gateway.engines.llm.backend import Advance, Tokenizer
 from gateway.engines.llm.detokenize import Detokenizer
 from gateway.engines.llm.prompting import Plan
+from gateway.engines.llm.reports import Reporter, Reports
 from gateway.engines.llm.stops import Stops
 from gateway.tasks import Piece
-from gateway.tasks.pieces import TokenLogprob
 
 
 class ChoiceStream:
@@ -18,10 +18,13 @@ class ChoiceStream:
     Special tokens have no text but for the plan's markers, which its reader wants to see.
     """
 
-    def __init__(self, request: int, index: int, tokenizer: Tokenizer, plan: Plan, stop: Sequence[str]) -> None:
+    def __init__(
+        self, request: int, index: int, tokenizer: Tokenizer, reporter: Reporter, plan: Plan, stop: Sequence[str]
+    ) -> None:
         self.request = request
         self.index = index
         self._tokenizer = tokenizer
+        self._reports = Reports(reporter, waits=bool(stop))
         self._detokenizer = Detokenizer(tokenizer.decode)
         self._markers = plan.markers
         self._marked = ""
@@ -58,19 +61,14 @@ class ChoiceStream:
             piece = _joined(piece, self._reader.end(reason))
         piece.index = self.index
         piece.stop = self._stops.found
-        piece.logprobs = self._reported(advance.reports)
+        piece.logprobs = self._reports.told(
+            # The token that ends a turn is no part of what is said.
+            advance.reports[: len(advance.tokens) - (advance.finish_reason == "stop")],
+            text,
+            is_whole=reason is not None and self._stops.found is None,
+        )
         changed = piece.text or piece.reasoning or piece.tool_calls or piece.logprobs or piece.finish_reason
         return piece if changed else None
-
-    def _reported(self, reports: Sequence[TokenReport]) -> list[TokenLogprob]:
-        if not reports:
-            return []
-        ids = [[id] for report in reports for id in (report.token, *(id for id, _ in report.top))]
-        texts = iter(self._tokenizer.decode(ids, special=True))
-        return [
-            TokenLogprob(next(texts), report.logprob, [(next(texts), logprob) for _, logprob in report.top])
-            for report in reports
-        ]
 
 
 def _joined(piece: Piece, end: Piece) -> Piece:

@@ -37,11 +37,13 @@ class Declared:
         self._reasoning = _block(spec)
 
     def form(self, ask: Ask, special: Container[str]) -> Form:
-        """The form of an answer; raises `BadInput` if it must be a call."""
+        """The form of an answer; raises `BadInput` if it must be a call, or may be one beside a schema."""
         if ask.forced:
             raise BadInput("'/tool_choice' must be 'auto' or 'none' for this model")
+        if ask.schema is not None and ask.tools:
+            raise BadInput("'/tool_choice' must be 'none' beside '/response_format' for this model")
         answer: Constraint | None = None
-        if ask.schema is not None and not ask.tools:
+        if ask.schema is not None:
             answer = Json(ask.schema)
             if self._reasoning is not None:
                 state = self._reasoning.state_after(ask.prompt)

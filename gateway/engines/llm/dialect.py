@@ -82,7 +82,7 @@ class Marked:
         Where the answer must be a call and its first marker is a special token, the prompt has it: a constraint
         speaks of ordinary text.
         """
-        answer = self._answer(ask, special)
+        answer = self._answer(ask)
         if self._reasoning is None and not ask.tools:
             return Form(answer, PlainReader)
         begun = ""
@@ -90,7 +90,9 @@ class Marked:
             begun, answer = self._tools.opening, self._tools.calls(ask.tools, ask.most or MOST_CALLS)
         elif answer is not None and self._reasoning is not None:
             state = self._reasoning.state_after(ask.prompt)
-            if not (isinstance(answer, Triggered) and state == "free"):
+            # Free text may have reasoning in it anyway, where that is marked by text.
+            is_text = not any(marker in special for marker in self._reasoning.markers)
+            if not (isinstance(answer, Triggered) and state == "free" and is_text):
                 answer = self._reasoning.before(answer, state, ask.think)
         return Form(
             answer, lambda: TapeReader(lambda tape, gains: self._read(tape, gains, ask), ask.most, begun), begun
@@ -102,7 +104,7 @@ class Marked:
         state = self._reasoning.state_after(ask.prompt)
         return state == "open" or (state == "free" and ask.think is not False)
 
-    def _answer(self, ask: Ask, special: Container[str]) -> Constraint | None:
+    def _answer(self, ask: Ask) -> Constraint | None:
         """What follows the reasoning. Without a constraint the model decides, and the reader takes what it can."""
         answer = None if ask.schema is None else Json(ask.schema)
         if not ask.tools:
@@ -111,7 +113,7 @@ class Marked:
         if ask.forced or answer is not None:
             calls = InOrder((opening, self._tools.calls(ask.tools, ask.most or MOST_CALLS)))
             return calls if ask.forced or answer is None else Choice((answer, calls))
-        if not any(tool.strict for tool in ask.tools) or not opening.text or any(m in special for m in self.markers):
+        if not any(tool.strict for tool in ask.tools) or not opening.text:
             return None
         loose = tuple(tool if tool.strict else tool.model_copy(update={"parameters": ANY_OBJECT}) for tool in ask.tools)
         return Triggered(opening.text, (InOrder((opening, self._tools.calls(loose, ask.most or MOST_CALLS))),))

@@ -32,6 +32,10 @@ class Grammars:
         self._vocabulary = vocabulary
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
+    def bytes_of(self, token: int) -> bytes | None:
+        """What a token adds to a text, a special one by its name; None without a vocabulary."""
+        return None if self._vocabulary is None else bytes(self._vocabulary.decode_bytes([token]))
+
     def start(self, constraint: Constraint, markers: Mapping[int, str] | None = None) -> LLMatcher:
         """A matcher at the beginning of `constraint`, in which `markers` are tokens by the text that they stand for.
 

@@ -14,6 +14,7 @@ from gateway.engines.llm.decoding import Decoding
 from gateway.engines.llm.effort import settled
 from gateway.engines.llm.options import Options
 from gateway.engines.llm.prompting import Prompter
+from gateway.engines.llm.reports import Reporter
 from gateway.engines.llm.sampling import sampling_of
 from gateway.errors import GatewayError, LoraUnsupported
 from gateway.properties import ReasoningEffort
@@ -57,6 +58,7 @@ class LocalBackend:
         self.description = f"{name} on {model.device}"
         self._model = model
         self._effort = effort
+        self._reporter = Reporter(model.tokenizer, model.bytes_of)
         self._prompter = Prompter(model.tokenizer, options, model.window)
         self._requests: dict[int, _Request] = {}
         self._choices: dict[int, ChoiceStream] = {}
@@ -87,7 +89,7 @@ class LocalBackend:
         self._requests[id] = _Request(Usage(prompt_tokens=len(plan.prompt.tokens)))
         try:
             for index in range(generation.n):
-                choice = ChoiceStream(id, index, self._model.tokenizer, plan, generation.stop)
+                choice = ChoiceStream(id, index, self._model.tokenizer, self._reporter, plan, generation.stop)
                 seeded = replace(decoding.sampling, seed=decoding.sampling.seed + index)
                 stream = next(self._numbers)
                 self._model.add(stream, plan.prompt, replace(decoding, sampling=seeded))

@@ -19,11 +19,11 @@ from gateway.engines.llm.options import Options
 from gateway.engines.llm.output import PlainReader, Reader
 from gateway.engines.llm.pictures import Picture, encode, gathered
 from gateway.engines.llm.template import ChatTemplate
-from gateway.engines.llm.template_traits import Traits, find_traits
+from gateway.engines.llm.template_traits import Traits, find_traits, loses_role
 from gateway.engines.llm.template_values import template_values, thinks
 from gateway.engines.llm.tool_prompt import with_tools
 from gateway.engines.llm.turn_shape import Shape, find_shape
-from gateway.engines.llm.turns import IdForm, turns_of, with_system
+from gateway.engines.llm.turns import ROLES, IdForm, turns_of, with_system
 from gateway.errors import BadInput
 from gateway.tasks.conversation import Message
 from gateway.tasks.generation import Generation
@@ -89,6 +89,7 @@ class Prompter:
         tools = () if generation.tool_choice.mode == "none" else generation.tools
         calls = bool(tools) or any(message.tool_calls or message.role == "tool" for message in messages)
         known = calling if calls else plain
+        _check_roles(messages, known)
         told = calls and not known.traits.tools
         # What is told in words has its arguments as objects, whatever the template would want of calls.
         traits = replace(known.traits, text_arguments=False) if told else known.traits
@@ -116,6 +117,14 @@ class Prompter:
 def _id_form(tools: str) -> IdForm:
     """What a family's templates want ids of calls to be. Kimi's tell the model a function's name in no other way."""
     return "short" if tools.startswith("mistral") else "named" if tools == "kimi" else "given"
+
+
+def _check_roles(messages: Sequence[Message], known: _Known) -> None:
+    """Raise `BadInput` for a message that the model would never be shown, because the template passes over its role."""
+    for index, message in enumerate(messages):
+        if message.role not in ROLES and loses_role(known.template, known.traits, message.role):
+            usual = ", ".join(f"'{role}'" for role in ROLES)
+            raise BadInput(f"'/messages/{index}/role' is none that this model is shown; they are {usual}")
 
 
 def _known(tokenizer: Tokenizer, source: str | None) -> _Known | None:

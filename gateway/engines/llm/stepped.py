@@ -49,6 +49,10 @@ class SteppedModel:
         self._streams[id] = TokenStream(prompt, decoding, choice)
         self._stepper.add(id, self._streams[id])
 
+    def bytes_of(self, token: int) -> bytes | None:
+        """What a token adds to a text, a special one by its name; None if that is not known."""
+        return self._grammars.bytes_of(token)
+
     @torch.inference_mode()
     def step(self) -> Sequence[tuple[int, Advance | GatewayError]]:
         """One token for every running stream, and a part of the waiting prompts."""

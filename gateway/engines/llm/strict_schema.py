@@ -1,8 +1,8 @@
 """Brings a JSON Schema into the form that answers are kept to, much as OpenAI's strict form is; knows no grammar.
 
 A schema that is silent about other properties allows any, and a model that may write any seldom comes to an end. So
-objects are closed to what is named. Formats that nothing here can keep to are left out: JSON Schema (2020-12,
-Validation, 7.2) has them as annotations, and pydantic writes such as `path` and `password`.
+objects are closed to what is named, and integers have an end. Formats that nothing here can keep to are left out: JSON
+Schema (2020-12, Validation, 7.2) has them as annotations, and pydantic writes such as `path` and `password`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ SEVERAL = ("prefixItems", "items")
 NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 TOGETHER = ("allOf", "anyOf", "oneOf")
 FORMATS = ("date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid")
+# About what 64 bits hold; llguidance takes no bounds that are nearer to that.
+LARGEST = 9 * 10**18
 # Each of them says something about the properties that are not named.
 SAYS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
@@ -43,7 +45,21 @@ def _strict(schema: Schema, where: str, shared: set[str], *, alone: bool) -> Sch
         del result["format"]
     if alone and not combined and "properties" in schema and not any(name in schema for name in SAYS):
         result["additionalProperties"] = False
-    return result
+    return result | _ends(schema)
+
+
+def _ends(schema: Schema) -> Schema:
+    """The bounds of an integer that has none: a model that repeats a digit would go on to the end of its tokens."""
+    kinds = schema.get("type")
+    is_whole = kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds and "number" not in kinds)
+    if not is_whole or "enum" in schema or "const" in schema:
+        return {}
+    least, most = (
+        [bound for name in names if isinstance(bound := schema.get(name), int | float)]
+        for names in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
+    )
+    lower = {} if least or min(most, default=0) <= -LARGEST else {"minimum": -LARGEST}
+    return lower | ({} if most or max(least, default=0) >= LARGEST else {"maximum": LARGEST})
 
 
 def _put(value: Any, name: str, parts: Mapping[tuple[str, Any], Schema]) -> Any:

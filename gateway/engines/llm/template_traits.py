@@ -49,6 +49,14 @@ def find_traits(template: ChatTemplate) -> Traits:
     )
 
 
+def loses_role(template: ChatTemplate, traits: Traits, role: str) -> bool:
+    """Whether it passes over what a role of any other name says, without a word, as many do."""
+    texts = ("Hello", _WORD)
+    user, other = ([{"type": "text", "text": text}] if traits.in_parts else text for text in texts)
+    shown = template.attempt([_turn("user", user), _turn(role, other)])
+    return bool(shown) and _WORD not in shown
+
+
 def _turn(role: str, content: Any) -> Turn:
     return {"role": role, "content": content}
 

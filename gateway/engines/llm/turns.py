@@ -17,6 +17,8 @@ from gateway.engines.llm.template_traits import Traits
 from gateway.tasks.conversation import Message, ToolCall
 
 IdForm = Literal["given", "short", "named"]
+# Those of OpenAI's API, all of which templates are given in a form that they show.
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 # Mistral's templates refuse ids of any other form.
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 

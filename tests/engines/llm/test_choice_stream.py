@@ -9,6 +9,7 @@ import pytest
 from gateway.engines.llm.backend import Advance
 from gateway.engines.llm.choice_stream import ChoiceStream
 from gateway.engines.llm.prompting import Plan, Prompter
+from gateway.engines.llm.reports import Reporter
 from gateway.tasks.generation import Choice
 from gateway.tasks.tools import ToolChoice
 from tests.engines.llm import templates
@@ -21,7 +22,8 @@ SPECIAL = ["[TOOL_CALLS]", "[ARGS]", "[OTHER]"]
 def stream(tokenizer: ByteTokenizer, plan: Plan, text: str, sizes: Sequence[int], stop: tuple[str, ...] = ()) -> Choice:
     """The choice that the tokens of `text` come to, so many at each step, with a stop token at the end."""
     tokens = [*tokenizer.encode(text, add_special_tokens=False), *tokenizer.encode("</s>", add_special_tokens=False)]
-    choice, running = Choice(0), ChoiceStream(0, 0, tokenizer, plan, stop)
+    reporter = Reporter(tokenizer, lambda token: None)
+    choice, running = Choice(0), ChoiceStream(0, 0, tokenizer, reporter, plan, stop)
     at = 0
     for size in [*sizes, len(tokens)]:
         step = tokens[at : at + size]

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from jsonschema import validate
 
 from gateway.engines.llm.dialect import Ask, Dialect, Harmony, Marked
+from gateway.engines.llm.grammar import Grammars
 from gateway.engines.llm.reasoning import REASONING_FORMATS
 from gateway.engines.llm.tool_formats import FORMATS
+from gateway.engines.llm.vocabulary import vocabulary_of
 from gateway.tasks.generation import Choice
 from gateway.tasks.tools import Tool
+from tests import tiny
 from tests.engines.llm.grammar import write
 from tests.engines.llm.reading import read, tool
 
@@ -91,6 +94,33 @@ def test_strict_tools_are_called_by_their_schema_among_any_text(name: str, rando
     choice = answer(DIALECTS[name], Ask(tools=strict), random)
     assert choice.tool_calls
     check_calls(choice, strict)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].opening])
+def test_strict_tools_are_called_by_their_schema_where_markers_are_special_tokens(name: str) -> None:
+    tokenizer = tiny.byte_tokenizer()
+    dialect = Marked(REASONING_FORMATS["mistral"], FORMATS[name])
+    # What ends free text has to begin with its marker; that of qwen-coder's arguments begins with a line break.
+    special = [marker for marker in dialect.markers if "parameter" not in marker]
+    tokenizer.add_special_tokens({"additional_special_tokens": special})
+    markers = {tokenizer.convert_tokens_to_ids(marker): marker for marker in special}
+    strict = tuple(tool.model_copy(update={"strict": True}) for tool in TOOLS)
+    form = dialect.form(Ask(tools=strict), special)
+    assert form.constraint is not None
+    grammars = Grammars(vocabulary_of(tokenizer, [tokenizer.eos_token_id], len(tokenizer)))
+    for seed in range(5):
+        text = write(form.constraint, Random(seed))
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert markers.keys() & set(ids), "the markers are no tokens"
+        matcher = grammars.start(form.constraint, markers)
+        assert matcher.try_consume_tokens(ids) == len(ids)
+        assert matcher.is_accepting()
+        choice = read(form.reader(), text)
+        assert choice.tool_calls
+        check_calls(choice, strict)
+    for told in (f"It is {FORMATS[name].opening}nothing", f"[THINK]Hm{FORMATS[name].opening}"):
+        ids = tokenizer.encode(told, add_special_tokens=False)
+        assert grammars.start(form.constraint, markers).try_consume_tokens(ids) < len(ids)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].opening])

@@ -168,9 +168,6 @@ def test_developers_speak_as_the_system_where_the_template_knows_no_other(templa
     ("template", "turns", "fields", "detail"),
     [
         (templates.MISTRAL, [{"role": "assistant", "content": "x"}, *ASKED], {}, "'/messages': Roles must alternate!"),
-        (templates.CHATML, ASKED, {"template_options": {"a": ["x"]}}, "'/chat_template_kwargs/a' must be true"),
-        (templates.CHATML, ASKED, {"template_options": {"a": 10**9}}, "'/chat_template_kwargs/a' must be true"),
-        (templates.CHATML, ASKED, {"template_options": dict.fromkeys(map(str, range(99)))}, "more than 64 values"),
         (
             templates.CHATML,
             [{"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png;base64,eA=="}]}],
@@ -242,6 +239,8 @@ def test_the_form_that_a_tokenizer_declares_is_read(sizes: tuple[int, ...]) -> N
     assert calls_of(choice) == [("now", {"a": 1})]
     with pytest.raises(BadInput, match="'/tool_choice' must be 'auto' or 'none' for this model"):
         prompter.plan(ask(ASKED, tools=TOOLS, tool_choice=ToolChoice("required")))
+    with pytest.raises(BadInput, match="'/tool_choice' must be 'none' beside '/response_format'"):
+        prompter.plan(ask(ASKED, **WITH_TOOLS, format=OutputFormat({"type": "object"})))
 
 
 def test_a_row_can_name_the_forms() -> None:

@@ -100,4 +100,16 @@ def test_strict_arguments_are_constrained_where_the_model_is_free_to_call() -> N
     assert isinstance(found, Triggered)
     assert found.trigger == "<tool_call>"
     assert THINK.form(Ask(tools=TOOLS, prompt=PROMPTS["closed"]), ()).constraint is None
-    assert THINK.form(Ask(tools=strict, prompt=PROMPTS["closed"]), ("<tool_call>",)).constraint is None
+    assert THINK.form(Ask(tools=strict, prompt=PROMPTS["closed"]), ("<tool_call>",)).constraint == found
+
+
+@pytest.mark.parametrize(
+    ("special", "think", "is_part"), [((), None, False), (("<think>",), None, True), (("<think>",), False, False)]
+)
+def test_a_strict_tool_keeps_nobody_from_thinking_first(
+    special: tuple[str, ...], think: bool | None, is_part: bool
+) -> None:
+    """Free text holds a block that is marked by text, and no special token."""
+    strict = (TOOLS[0].model_copy(update={"strict": True}),)
+    free = THINK.form(Ask(tools=strict, think=think, prompt=PROMPTS["free"]), special).constraint
+    assert isinstance(free, Choice if is_part else Triggered)

@@ -40,6 +40,7 @@ SCHEMAS: list[dict[str, Any]] = [
     {"type": "string", "pattern": r"^[\]\-^\[]{3}$"},
     {"type": "string", "pattern": r"^<\|im_start\|>$"},
     *({"type": "string", "format": name} for name in FORMAT_NAMES),
+    {"type": "integer"},
     {"type": "integer", "minimum": -17, "maximum": 23},
     {"type": "integer", "exclusiveMinimum": 99, "maximum": 1234, "multipleOf": 1},
     {"type": "integer", "maximum": -5, "format": "int64"},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.engines.llm.strict_schema import strict
+from gateway.engines.llm.strict_schema import LARGEST, strict
 
 A: dict[str, Any] = {"properties": {"a": {"type": "null"}}}
 B: dict[str, Any] = {"properties": {"b": {"type": "null"}}}
@@ -43,6 +43,27 @@ def test_what_is_silent_is_strict(schema: dict[str, Any], expected: dict[str, An
 
 
 @pytest.mark.parametrize(
+    ("schema", "ends"),
+    [
+        ({}, {"minimum": -LARGEST, "maximum": LARGEST}),
+        ({"type": ["integer", "null"]}, {"minimum": -LARGEST, "maximum": LARGEST}),
+        ({"minimum": 3}, {"maximum": LARGEST}),
+        ({"exclusiveMaximum": 3}, {"minimum": -LARGEST}),
+        ({"minimum": 10**30}, {}),
+        ({"maximum": -(10**30)}, {}),
+        ({"minimum": 1, "maximum": 2}, {}),
+        ({"enum": [1, 10**30]}, {}),
+        ({"const": 10**30}, {}),
+        ({"type": ["integer", "number"]}, {}),
+        ({"type": "number"}, {}),
+    ],
+)
+def test_an_integer_has_ends(schema: dict[str, Any], ends: dict[str, Any]) -> None:
+    schema = {"type": "integer", **schema}
+    assert strict({"items": schema}) == {"items": schema | ends}
+
+
+@pytest.mark.parametrize(
     "schema",
     [
         {"type": "object"},
@@ -73,7 +94,7 @@ def test_values_inside_of_shared_parts_are_strict() -> None:
     [
         ({"type": "string", "format": "date"}, {"type": "string", "format": "date"}),
         ({"type": "string", "format": "path"}, {"type": "string"}),
-        ({"items": {"type": "integer", "format": "int64"}}, {"items": {"type": "integer"}}),
+        ({"items": {"type": "number", "format": "double"}}, {"items": {"type": "number"}}),
         ({"enum": [{"format": "path"}]}, {"enum": [{"format": "path"}]}),
         ({"items": {"properties": {"format": {"format": "binary"}}}}, {"items": CLOSED_FORMAT}),
     ],

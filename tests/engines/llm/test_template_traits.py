@@ -11,7 +11,9 @@ from gateway.engines.llm.reasoning import find_reasoning
 from gateway.engines.llm.template import ChatTemplate
 from gateway.engines.llm.template_traits import Traits, find_traits
 from gateway.engines.llm.tool_formats import find_format
+from gateway.errors import BadInput
 from tests.engines.llm import templates
+from tests.engines.llm.test_prompting import prompt
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,36 @@ def test_a_template_that_only_speaks_of_developers_does_not_know_their_role() ->
     )
     traits = find_traits(ChatTemplate(source))
     assert (traits.system, traits.developer) == (True, False)
+
+
+USUAL = "message.role in ('system', 'user', 'assistant')"
+
+
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        (templates.CHATML, None),
+        (templates.IN_PARTS, None),
+        (
+            templates.CHATML.replace(" in messages %}", f" in messages if {USUAL} %}}"),
+            "'/messages/1/role' is none that",
+        ),
+        (
+            templates.GEMMA.replace("{{ bos_token }}", "{{ raise_exception('No narrator') }}"),
+            "'/messages': No narrator",
+        ),
+    ],
+    ids=["shown", "shown-in-parts", "passed-over", "refused-by-the-template"],
+)
+def test_a_role_that_a_template_passes_over_is_refused(source: str, detail: str | None) -> None:
+    turns = [{"role": "user", "content": "Hello"}, {"role": "narrator", "content": "It rains."}]
+    if detail is None:
+        assert "narrator" in prompt(source, turns)
+        assert "It rains." in prompt(source, turns)
+    else:
+        with pytest.raises(BadInput) as refused:
+            prompt(source, turns)
+        assert detail in refused.value.detail
 
 
 def test_the_starter_model_is_told_of_tools_in_words(smollm_file: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.engines.llm.dialect import Ask, Dialect, Harmony, Marked
 from gateway.engines.llm.tool_formats import FORMATS
+from gateway.engines.llm.tool_formats.base import without
 from tests.engines.llm.reading import TOOLS, Call, calls_of, cuts, form_reader, read, reader_of, told
 
 DIALECTS: dict[str, Dialect] = {name: Marked(None, form) for name, form in FORMATS.items()} | {"harmony": Harmony()}
@@ -163,7 +164,8 @@ def test_any_cutting_gives_the_same_and_shows_no_marker(name: str, text: str, si
     whole = read(form_reader(DIALECTS[name]), text, (), reason)
     assert told(read(form_reader(DIALECTS[name]), text, sizes, reason)) == told(whole)
     opening = "<|channel|>" if name == "harmony" else FORMATS[name].opening
-    assert not opening or opening not in whole.text
+    # What stands on either side of a marker may make up another.
+    assert not opening or opening not in whole.text or opening in without(text, DIALECTS[name].markers)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -201,6 +203,8 @@ def is_object(text: str) -> bool:
         ("hermes", '{"name": "f", "arguments": {}}', [], '{"name": "f", "arguments": {}}'),
         ("qwen-coder", "<function=now>\n</function>\n</tool_call>", [("now", {})], ""),
         ("mistral-tagged", "[TOOL_CALLS]now[CALL_ID]abc[ARGS]{}", [("now", {})], ""),
+        ("mistral-tagged", "[TOOL_CALLS] [TOOL_CALLS]now[ARGS]{}[TOOL_CALLS][ARGS]{}", [("now", {})], ""),
+        ("hermes", '<tool_call>{"name": "<tool_call>', [], '{"name": "'),
         ("llama", '<|python_tag|>{"name": "now", "parameters": {}}', [("now", {})], ""),
         ("llama", '{"type": "function", "name": "now", "parameters": {}}', [("now", {})], ""),
         ("llama", '{"name": "Ada", "born": 1815}', [], '{"name": "Ada", "born": 1815}'),

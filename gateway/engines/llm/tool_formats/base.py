@@ -181,7 +181,8 @@ def give_back(tape: Tape, gains: Gains, *closings: str) -> Reading[str]:
     body = [tape.recorded()]
     mark = yield from tape.until(closings, body.append)
     if mark or not tape.cut:
-        gains.text("".join(body).strip())
+        # What was read of a value may have marks in it.
+        gains.text(without("".join(body), closings).strip())
     return mark
 
 

@@ -36,6 +36,10 @@ class Mistral:
         mark = yield from tape.until((self.opening,), gains.text)
         while mark:
             yield from tape.space()
+            # A list begins like a marker does.
+            if marker := (yield from tape.match(*self.markers)):
+                mark = marker if marker == self.opening else (yield from skip_to(tape, self.opening))
+                continue
             listed = (yield from tape.peek()) in ("[", "{")
             mark = yield from (self._read_list(tape, gains) if listed else self._read_tagged(tape, gains))
 

@@ -124,12 +124,13 @@ class Translator:
         if generation.logprobs is not None:
             body |= {"logprobs": True, "top_logprobs": generation.logprobs}
         options = {**body.pop("chat_template_kwargs", {}), **generation.template_options}
-        if generation.think is not None:
+        effort = generation.reasoning_effort
+        if generation.think is not None and self._facts.dialect.takes_template_options:
             options["enable_thinking"] = generation.think
-        if generation.reasoning_effort is not None and self._facts.dialect.effort_is_template_option:
-            options["reasoning_effort"] = generation.reasoning_effort
-        elif generation.reasoning_effort is not None:
-            body["reasoning_effort"] = generation.reasoning_effort
+        elif generation.think is False:
+            effort = "none"
+        if effort is not None:
+            (options if self._facts.dialect.effort_is_template_option else body)["reasoning_effort"] = effort
         return body | ({"chat_template_kwargs": options} if options else {})
 
     def _said(self, generation: Generation) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def refuse_unknown(generation: Generation, dialect: Dialect) -> None:
         "ignore_eos": generation.ignore_eos,
     }
     unknown = [name for name, wanted in asked.items() if wanted and name not in dialect.names]
-    if (generation.template_options or generation.think is not None) and not dialect.takes_template_options:
+    # Without thinking is an effort that OpenAI's form has a word for.
+    if (generation.template_options or generation.think) and not dialect.takes_template_options:
         unknown.append("chat_template_kwargs")
     if unknown:
         raise BadInput(f"'/{unknown[0]}' is not supported by the server behind this model")

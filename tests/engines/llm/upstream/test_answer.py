@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.engines.llm.upstream.answer import Answer
 from gateway.engines.llm.upstream.events import Events
 from gateway.tasks.generation import Generated, gather
-from gateway.tasks.pieces import Piece, TokenLogprob, Usage
+from gateway.tasks.pieces import Piece, RatedToken, Usage
 
 USAGE = {
     "prompt_tokens": 7,
@@ -65,9 +65,26 @@ def test_raw_text_and_its_parallel_lists() -> None:
     told = read({"choices": [{"index": 0, "text": "ab", "logprobs": logprobs, "finish_reason": "stop"}]})
     assert told.choices[0].text == "ab"
     assert told.choices[0].logprobs == [
-        TokenLogprob("a", -0.5, [("a", -0.5), ("c", -2.0)]),
-        TokenLogprob("b", -9999.0, []),
+        RatedToken("a", -0.5).among([RatedToken("a", -0.5), RatedToken("c", -2.0)]),
+        RatedToken("b", -9999.0).among([]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({"token": "\ufffd", "bytes": [240, 159]}, RatedToken("\\xf0\\x9f", -1.0, b"\xf0\x9f")),
+        ({"token": "", "bytes": [32, 240]}, RatedToken(" \\xf0", -1.0, b" \xf0")),
+        ({"token": "é", "bytes": [195, 169]}, RatedToken("é", -1.0)),
+        ({"token": "\ufffd", "bytes": list("\ufffd".encode())}, RatedToken("\ufffd", -1.0)),
+        ({"token": "\ufffd", "bytes": None}, RatedToken("\ufffd", -1.0)),
+    ],
+    ids=["as-a-sign", "as-nothing", "whole", "the-bytes-of-the-sign", "not-told"],
+)
+def test_a_token_is_known_by_its_bytes_where_the_server_tells_them(theirs: dict[str, object], ours: RatedToken) -> None:
+    entry = {**theirs, "logprob": -1.0}
+    told = read(chat({"content": "a"}, logprobs={"content": [{**entry, "top_logprobs": [entry]}]}), chat({}, "stop"))
+    assert told.choices[0].logprobs == [ours.among([ours])]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from gateway.engines.llm import Engine
 from gateway.errors import BadInput, ContextExceeded, GatewayError
 from gateway.tasks.output_format import OutputFormat
+from gateway.tasks.pieces import RatedToken
 from gateway.tasks.tools import Tool, ToolChoice
 from tests.engines.llm.upstream.asking import Asked, ask, load, pieces
 
@@ -86,7 +87,7 @@ def test_log_probabilities_come_with_rivals(engine: Engine, raw: bool) -> None:
     assert "".join(report.token for report in choice.logprobs) == choice.text
     for report in choice.logprobs:
         assert report.logprob <= 0
-        assert report.top[0] == (report.token, report.logprob)
+        assert report.top[0] == RatedToken(report.token, report.logprob)
         assert len(report.top) == 2
 
 

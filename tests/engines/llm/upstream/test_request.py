@@ -89,6 +89,7 @@ def test_a_plain_request_switches_off_what_a_server_would_do_unasked(kind: str) 
             },
         ),
         ("sglang", {"think": False}, {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("openai", {"think": False}, {"reasoning_effort": "none", "chat_template_kwargs": None}),
         ("vllm", {"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
         ("llama.cpp", {"reasoning_effort": "low"}, {"chat_template_kwargs": {"reasoning_effort": "low"}}),
         ("vllm", {"raw": True, "logprobs": 2}, {"prompt": "Hi", "logprobs": 2}),
@@ -109,8 +110,8 @@ def test_a_forced_call_of_one_tool_or_another_keeps_what_their_schemas_refer_to(
     schema = call_schema(tools)
     assert schema["$defs"] == {"f": {"type": "object"}, "g": {"type": "array"}}
     assert [call["properties"]["arguments"] for call in schema["anyOf"]] == [
-        {"$ref": "#/$defs/f"},
-        {"$ref": "#/$defs/g"},
+        {"type": "object", "$ref": "#/$defs/f"},
+        {"type": "object", "$ref": "#/$defs/g"},
     ]
     other = Tool.model_validate({"name": "h", "parameters": {"$defs": {"f": {"type": "null"}}}})
     with pytest.raises(BadInput, match=r"'/tools' say different things of '\$defs/f'"):
