@@ -129,6 +129,20 @@ def test_flux_2_asks_for_a_form(document: dict[str, Any], detail: str) -> None:
     assert found.value.detail == detail
 
 
+@pytest.mark.parametrize(
+    ("text", "strength"),
+    [("0.5", 0.5), (" 1 ", 1), (".5", 0.5), ("5e-1", 0.5), ("-.5", None), (".", None), ("x", None)],
+)
+def test_a_form_has_numbers_as_web_pages_write_them(text: str, strength: float | None) -> None:
+    task = TASKS.get("text-to-image", "stable-diffusion")
+    fields: dict[str, str | bytes] = {"prompt": "a cat", "strength": text}
+    if strength is None:
+        with pytest.raises(BadInput, match="'/strength'"):
+            task.parse_form(fields)
+    else:
+        assert task.parse_form(fields).drawing().strength == strength  # type: ignore[attr-defined]
+
+
 def test_base64_that_is_none_has_its_own_code() -> None:
     with pytest.raises(BadBase64):
         drawing("stable-diffusion", {"prompt": "x", "image_b64": "?"})
