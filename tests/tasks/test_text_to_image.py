@@ -73,6 +73,7 @@ def test_requests_become_drawings(shape: str, document: dict[str, Any], expected
         ("stable-diffusion", {"guidance": -1}, "'/guidance' must be >= 0"),
         ("stable-diffusion", {"seed": 1.5}, "Type mismatch of '/seed', 'number' not in 'integer'"),
         ("stable-diffusion", {"seed": 2**64}, "'/seed' must be <= 18446744073709551615"),
+        ("stable-diffusion", {"seed": float(2**65)}, "'/seed': an integer of more than 64 bits"),
         ("stable-diffusion", {"mask": list(PNG)}, "'/mask' needs an image to lie on, in '/image' or '/image_b64'"),
         (
             "stable-diffusion",
