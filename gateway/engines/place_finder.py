@@ -35,8 +35,8 @@ class PlaceFinder:
             files, backend="pil", local_files_only=True, trust_remote_code=False
         )  # type: ignore[no-untyped-call]
         self._threshold = THRESHOLDS[self._kind] if threshold is None else threshold
-        text = self._model.config
-        self._window = text.max_text_len if self._is_dino else text.text_config.max_position_embeddings
+        config = self._model.config
+        self._window = config.max_text_len if self._is_dino else config.text_config.max_position_embeddings
         self.description = f"{self._kind} on {precision.device}"
 
     @property

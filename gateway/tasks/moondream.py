@@ -21,6 +21,8 @@ from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_erro
 
 DEFAULT_TOKENS, MAX_TOKENS = 8192, 28_672
 MAX_TARGET, MAX_OBJECTS = 1000, 500
+# The skills that are answered with places in place of words.
+SEARCHES = ("point", "detect")
 CAPTIONS = {
     "short": "Describe this image in one short sentence.",
     "normal": "Describe this image.",
@@ -55,7 +57,7 @@ class MoondreamInput(NativeInput):
     @model_validator(mode="before")
     @classmethod
     def _places_come_whole(cls, data: Any) -> Any:
-        is_about_places = isinstance(data, dict) and data.get("task") in ("point", "detect")
+        is_about_places = isinstance(data, dict) and data.get("task") in SEARCHES
         return {**data, "stream": False} if is_about_places else data
 
     @model_validator(mode="after")
@@ -71,7 +73,7 @@ class MoondreamInput(NativeInput):
 
     def search(self) -> Search | None:
         """What is looked for, if it is places that are asked for."""
-        if self.task not in ("point", "detect") or self.image is None:
+        if self.task not in SEARCHES or self.image is None:
             return None
         return Search(self.task, self.image, self.target, self.max_objects)
 
