@@ -100,7 +100,9 @@ class Engine(Base):
     def _transcribe(self, audio: NDArray[np.float32], decoding: Decoding) -> Transcript:
         seconds = len(audio) / _RATE_HZ
         # Whisper hears words in silence and noise: where the voice detector finds no voice, it is not asked.
-        voiced = get_speech_timestamps(audio, VadOptions(max_speech_duration_s=LONGEST_S))
+        voiced = get_speech_timestamps(
+            audio, VadOptions(max_speech_duration_s=LONGEST_S) if is_apart(decoding) else None
+        )
         if not voiced:
             return _silence(audio, decoding.language)
         if decoding.vad_filter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gateway.tasks.transcript import Transcript
 from tests.engines import media
 from tests.engines.speaking import say
 
-PLAIN = TASKS.get("automatic-speech-recognition", "whisper")
+TURBO = TASKS.get("automatic-speech-recognition", "whisper-large-v3-turbo")
 MELOTTS = TASKS.get("text-to-speech", "melotts")
 UMBRELLA = "Please remember to bring your umbrella because it might rain this afternoon. "
 LIBRARY = "The old library on the corner has been closed since March. "
@@ -53,10 +54,11 @@ def heard(model: WhisperModel, said: list[np.ndarray], **options: Any) -> tuple[
 def test_long_speech_keeps_its_times_and_becomes_captions_of_sentences(
     whisper_files: Path, said: list[np.ndarray]
 ) -> None:
-    engine = Engine(ModelSpec(name="@l/w", task=PLAIN.name, engine="whisper", device="cpu"), PLAIN, whisper_files)
+    engine = Engine(ModelSpec(name="@l/w", task=TURBO.name, engine="whisper", device="cpu"), TURBO, whisper_files)
     before, after = np.concatenate(said * 4), np.concatenate(said)
     sound = np.concatenate([before, np.zeros(16_000 * PAUSE_S, np.float32), after])
-    (found,) = engine.run([PLAIN.parse({"audio": media.wav((sound * 32767).astype(np.int16), 16_000)})])
+    file = base64.b64encode(media.wav((sound * 32767).astype(np.int16), 16_000)).decode()
+    (found,) = engine.run([TURBO.parse({"audio": file, "beam_size": 1, **APART})])
     assert isinstance(found, Transcript)
     assert len(before) + len(after) > 16_000 * LONGEST_S
     end_s = len(before) / 16_000
@@ -115,3 +117,16 @@ def test_parts_are_cut_where_a_stretch_ends(lengths_s: list[int], expected_s: li
 )
 def test_what_needs_the_speech_before_it_is_heard_in_order(options: dict[str, Any], expected: bool) -> None:
     assert is_apart(Decoding(**options)) is expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "audio", "expected"),
+    [
+        ("whisper", [1], True),
+        ("nova-3", {"body": "AAAA", "contentType": "audio/wav"}, True),
+        ("whisper-large-v3-turbo", "AAAA", False),
+    ],
+)
+def test_forms_without_options_for_it_are_heard_in_parts(shape: str, audio: Any, expected: bool) -> None:
+    input = TASKS.get("automatic-speech-recognition", shape).parse({"audio": audio})
+    assert is_apart(input.decoding()) is expected  # type: ignore[attr-defined]
