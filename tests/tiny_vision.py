@@ -18,6 +18,7 @@ from transformers import (
     CLIPImageProcessorPil,
     ConvNextImageProcessorPil,
     DetrImageProcessorPil,
+    HGNetV2Config,
     PretrainedConfig,
     ResNetConfig,
     RTDetrImageProcessorPil,
@@ -39,6 +40,16 @@ _TOWER = {
     "num_attention_heads": 4,
 }
 STAGES = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+_HGNET = {
+    "depths": [1, 1, 1, 1],
+    "hidden_sizes": [8, 16, 24, 32],
+    "stem_channels": [3, 8, 8],
+    "stage_in_channels": [8, 8, 16, 24],
+    "stage_mid_channels": [8, 8, 8, 8],
+    "stage_out_channels": [8, 16, 24, 32],
+    "stage_num_blocks": [1, 1, 1, 1],
+    "stage_numb_of_layers": [1, 1, 1, 1],
+}
 _DETR = {"d_model": 32, "num_queries": 10, "encoder_layers": 1, "decoder_layers": 2}
 _DETR |= {
     f"{part}_{size}": n for part in ("encoder", "decoder") for size, n in (("ffn_dim", 64), ("attention_heads", 4))
@@ -82,7 +93,7 @@ def image_classifier(folder: Path, kind: str = "resnet", labels: dict[str, Any] 
 
 
 def object_detector(folder: Path, kind: str = "detr", stages: dict[str, Any] = STAGES) -> Path:
-    """A detector of `LABELS` of the family `kind`: detr (its ResNet with these stages), rt_detr or yolos."""
+    """A detector of `LABELS` of the family `kind`: detr (its ResNet with these stages), rt_detr, d_fine or yolos."""
     edges = {"shortest_edge": 48, "longest_edge": 80}
     match kind:
         case "detr":
@@ -97,6 +108,19 @@ def object_detector(folder: Path, kind: str = "detr", stages: dict[str, Any] = S
                 encoder_in_channels=[16, 24, 32],
                 decoder_in_channels=[32] * 3,
                 encoder_hidden_dim=32,
+                **_DETR,
+                **NAMES,
+            )
+            processor = RTDetrImageProcessorPil(size={"height": 64, "width": 64})
+        case "d_fine":
+            config = AutoConfig.for_model(
+                kind,
+                backbone_config=HGNetV2Config(**_HGNET, out_features=["stage2", "stage3", "stage4"]),
+                encoder_in_channels=[16, 24, 32],
+                decoder_in_channels=[32] * 3,
+                feat_strides=[8, 16, 32],
+                encoder_hidden_dim=32,
+                decoder_n_points=[2, 2, 2],
                 **_DETR,
                 **NAMES,
             )

@@ -9,6 +9,8 @@ import torch
 
 # A pass has a multiple of this many tokens, or of a sixteenth to an eighth of what it has, whichever is more.
 LEAST_STEP = 8
+# How much of a pass may be padding, and how large one may be whatever it holds: less does not keep a device busy.
+MAX_PADDING, CHEAP_TOKENS = 1.4, 1024
 TokenIds = Sequence[int]
 _PASS_TOKENS = {("cpu", True): 1024, ("cpu", False): 2048, ("cuda", True): 16384}
 
@@ -21,14 +23,20 @@ def pass_tokens(device: torch.device | str, *, pads: bool = True) -> int:
 def passes(lengths: Sequence[int], budget_tokens: int) -> Iterator[list[int]]:
     """Indices of `lengths`, shortest first, in groups of which rows x longest stays within the budget.
 
-    A length beyond the budget makes a group of its own.
+    It also stays within `MAX_PADDING` times the tokens that are text, or within `CHEAP_TOKENS`, whichever is more: a
+    long text on a large device would have many short ones padded to its length. A length beyond all that makes a
+    group of its own.
     """
     group: list[int] = []
+    text = 0
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if group and (len(group) + 1) * lengths[index] > budget_tokens:
+        length = lengths[index]
+        most = min(budget_tokens, max(CHEAP_TOKENS, MAX_PADDING * (text + length)))
+        if group and (len(group) + 1) * length > most:
             yield group
-            group = []
+            group, text = [], 0
         group.append(index)
+        text += length
     if group:
         yield group
 

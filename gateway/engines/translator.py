@@ -50,7 +50,9 @@ class Engine(TorchEngine):
     def _fault(self, input: Translatable) -> BadInput | None:
         for direction in input.directions():
             if self._token(direction.code) is None:
-                return BadInput(f"'/{direction.field}': this model does not know {direction.code}")
+                known = ", ".join(code for code in input.codes if self._token(code) is not None)
+                listed = f"; it knows {known}" if known else ""
+                return BadInput(f"'/{direction.field}': this model does not know {direction.code}{listed}")
         return None
 
     def _tokenize(self, input: Translatable, text: str) -> TokenIds:

@@ -12,7 +12,7 @@ import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import restore_speech_timestamps
-from faster_whisper.vad import collect_chunks, get_speech_timestamps, get_vad_model
+from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps, get_vad_model
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from gateway.engines.base import Engine as Base
 from gateway.engines.options import read_options
 from gateway.engines.voice import voice_in
 from gateway.engines.whisper_features import BlockwiseFeatures
+from gateway.engines.whisper_parts import LONGEST_S, PartsHearer, at_sentences, is_apart, parts_of
 from gateway.errors import BadInput, GatewayError, ModelUnavailable
 from gateway.tasks import Task
 from gateway.tasks.speech_listening import ListeningInput, is_news
@@ -56,6 +57,7 @@ class Engine(Base):
             local_files_only=True,
         )
         self._model.feature_extractor = BlockwiseFeatures(**self._model.feat_kwargs)
+        self._parts = PartsHearer(self._model)
         self._max_seconds = read_options(Options, spec).max_seconds
         self._languages = _languages(self._model)
         get_vad_model()
@@ -98,19 +100,31 @@ class Engine(Base):
     def _transcribe(self, audio: NDArray[np.float32], decoding: Decoding) -> Transcript:
         seconds = len(audio) / _RATE_HZ
         # Whisper hears words in silence and noise: where the voice detector finds no voice, it is not asked.
-        voiced = get_speech_timestamps(audio)
+        voiced = get_speech_timestamps(
+            audio, VadOptions(max_speech_duration_s=LONGEST_S) if is_apart(decoding) else None
+        )
         if not voiced:
             return _silence(audio, decoding.language)
         if decoding.vad_filter:
             audio = np.concatenate(collect_chunks(audio, voiced)[0])
+        segments, found = self._segments(audio, voiced, decoding)
+        info = _info(found.language, found.language_probability, seconds, len(audio) / _RATE_HZ)
+        confidences = [float(word.probability) for segment in segments for word in segment.words]
+        return Transcript(transcription_info=info, segments=_ordered(segments, seconds), confidences=confidences)
+
+    def _segments(
+        self, audio: NDArray[np.float32], voiced: list[dict[str, int]], decoding: Decoding
+    ) -> tuple[list[Any], Any]:
+        """faster-whisper's segments, in times of the whole, and what it says of the language."""
+        parts = parts_of(voiced) if is_apart(decoding) else []
+        if len(parts) > 1:
+            heard, found = self._parts.hear(audio, parts, decoding)
+            return list(at_sentences(restore_speech_timestamps(heard, voiced, _RATE_HZ))), found
         options = decoding.model_dump(exclude={"vad_filter"})
         segments, found = self._model.transcribe(audio, word_timestamps=True, **options)
         if decoding.vad_filter:
             segments = restore_speech_timestamps(segments, voiced, _RATE_HZ)
-        info = _info(found.language, found.language_probability, seconds, len(audio) / _RATE_HZ)
-        found_segments = list(segments)
-        confidences = [float(word.probability) for segment in found_segments for word in segment.words]
-        return Transcript(transcription_info=info, segments=_ordered(found_segments, seconds), confidences=confidences)
+        return list(segments), found
 
 
 def _device(spec: ModelSpec) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+# Forms of web pages send .5 for 0.5 (HTML, "valid floating-point number"), which JSON does not know.
+_POINT = re.compile(r"^(-?)\.(?=\d)")
 _PARSED = frozenset({"integer", "number", "boolean"})
 
 
@@ -38,7 +41,7 @@ def _kinds(model: type[BaseModel]) -> dict[str, str]:
 
 def _read(text: str) -> Any:
     try:
-        value = orjson.loads(text.strip())
+        value = orjson.loads(_POINT.sub(r"\g<1>0.", text.strip()))
     except orjson.JSONDecodeError:
         return text
     return value if isinstance(value, int | float) else text

@@ -13,6 +13,7 @@ from gateway.tasks.conversation import Message
 from gateway.tasks.cost import CHARACTERS_PER_TOKEN, Cost
 from gateway.tasks.output_format import FREE, OutputFormat
 from gateway.tasks.pieces import Piece, TokenLogprob, Usage
+from gateway.tasks.places import Search
 from gateway.tasks.tools import Tool, ToolChoice
 
 # What a picture or an answer without a bound is taken for before anything is known of it.
@@ -80,6 +81,10 @@ class GenerationInput(TaskInput):
     @abstractmethod
     def generation(self) -> Generation:
         """What it asks for."""
+
+    def search(self) -> Search | None:
+        """What it looks for on a picture, if it asks for places in place of words."""
+        return None
 
     def extent(self) -> Extent:
         """A row of prompt, pictures and output for each choice."""

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from gateway.tasks.generation import Choice
-from gateway.tasks.pieces import Counted, Usage
+from gateway.tasks.pieces import Counted, Piece, Usage
+from gateway.tasks.places import Point, Region
 
 Said = Literal["answer", "caption"]
 
@@ -42,17 +43,17 @@ class Reasoning(BaseModel):
 
 
 class MoondreamOutput(BaseModel):
-    """`answer` to a query or `caption`, with `reasoning` if it was wanted and there is some.
+    """`answer` to a query, with `reasoning` if it was wanted and there is some; `caption`; `points`; or `objects`.
 
-    What does not belong to the skill is null, as places always are; an answer that is not whole has no reason to end.
+    What does not belong to the skill is null; an answer that is not whole has no reason to end.
     """
 
     finish_reason: str
     metrics: Metrics
     answer: str | None = None
     caption: str | None = None
-    points: None = None
-    objects: None = None
+    points: list[Point] | None = None
+    objects: list[Region] | None = None
     reasoning: Reasoning | None = None
     usage: Counted | None = None
 
@@ -68,6 +69,18 @@ class MoondreamOutput(BaseModel):
                 "reasoning": thought,
                 "usage": usage,
             }
+        )
+
+    @classmethod
+    def of_places(cls, piece: Piece, *, as_points: bool) -> MoondreamOutput:
+        """The places that an engine has found, which it tells in one piece."""
+        regions = [Region.model_validate(place) for place in piece.extra["places"]]
+        return cls(
+            finish_reason=piece.finish_reason or "stop",
+            metrics=Metrics.of(piece.usage or Usage()),
+            points=[region.centre() for region in regions] if as_points else None,
+            objects=None if as_points else regions,
+            usage=piece.usage,
         )
 
     @classmethod

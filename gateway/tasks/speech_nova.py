@@ -115,7 +115,7 @@ class NovaInput(ListeningInput):
             language=language_code(tag),
             initial_prompt=terms or None,
             vad_filter=self.window is None,
-            condition_on_previous_text=self.window is None,
+            condition_on_previous_text=False,
         )
 
     @property

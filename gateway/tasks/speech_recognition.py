@@ -57,9 +57,17 @@ class WhisperInput(SpeechInput):
     target_lang: LanguageTag | None = None
 
     def decoding(self) -> Decoding:
-        """The decoding options both input forms share; this one leaves pauses out, where Whisper invents words."""
+        """The decoding options both input forms share.
+
+        This one leaves pauses out, where Whisper invents words, and lets the parts of long speech be heard together.
+        """
         to_english = self.target_lang == "en" and self.source_lang not in (None, "en")
-        return Decoding(language=self.source_lang, task="translate" if to_english else "transcribe", vad_filter=True)
+        return Decoding(
+            language=self.source_lang,
+            task="translate" if to_english else "transcribe",
+            vad_filter=True,
+            condition_on_previous_text=False,
+        )
 
 
 class WhisperTurboInput(SpeechInput):

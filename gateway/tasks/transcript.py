@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, Field
+
+# Longer than a speaker takes breath.
+PAUSE_S = 2.0
 
 
 class Word(BaseModel):
@@ -76,6 +81,21 @@ def _timestamp(seconds: float) -> str:
 
 
 def to_vtt(segments: list[Segment]) -> str:
-    """WebVTT (W3C) with one cue per segment."""
-    cues = [f"{_timestamp(s.start)} --> {_timestamp(s.end)}\n{s.text.strip()}\n" for s in segments]
+    """WebVTT (W3C) with one cue per segment, or several if there are pauses in it, over which none is shown."""
+    cues = (
+        f"{_timestamp(start)} --> {_timestamp(end)}\n{text.strip()}\n"
+        for segment in segments
+        for start, end, text in _cues(segment)
+    )
     return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def _cues(segment: Segment) -> Iterator[tuple[float, float, str]]:
+    """Start, end and text of what is said without a pause of `PAUSE_S`."""
+    start, shown, read = segment.start, 0, 0
+    for word, following in pairwise(segment.words):
+        read = max(read, segment.text.find(word.word, read) + len(word.word))
+        if following.start - word.end > PAUSE_S:
+            yield start, word.end, segment.text[shown:read]
+            start, shown = following.start, read
+    yield start, segment.end, segment.text[shown:]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -14,15 +15,13 @@ from gateway.tasks.pieces import Counted, Usage, counted
 from gateway.tasks.texts import ListOfTexts, one_or_many
 from gateway.tasks.validation import Text, schema_error
 
-_SHOWN = 8
 MAX_TEXTS = 100
 
 
 def _code(language: str) -> str:
     code = find_code(language, M2M100)
     if code is None:
-        shown = ", ".join(list(M2M100)[:_SHOWN])
-        raise schema_error(f"must be one of {shown} and {len(M2M100) - _SHOWN} more, or the language's English name")
+        raise schema_error(f"must be one of {', '.join(M2M100)}, or the language's English name")
     return code
 
 
@@ -46,7 +45,12 @@ class Translated:
 
 
 class Translatable(Protocol):
-    """An input in any form: texts, the languages to translate from and into, and the answer in its own form."""
+    """An input in any form: texts, the languages to translate from and into, and the answer in its own form.
+
+    `codes` are those of all languages that the form has.
+    """
+
+    codes: ClassVar[Sequence[str]]
 
     def passages(self) -> list[str]:
         """The texts to translate."""
@@ -61,6 +65,7 @@ class Translatable(Protocol):
 class TranslationInput(TaskInput):
     """A text and the languages to translate it from and into, as ISO 639 codes."""
 
+    codes: ClassVar[Sequence[str]] = tuple(M2M100)
     text: Annotated[Text, Field(min_length=1)]
     target_lang: Language
     source_lang: Language = "en"
@@ -109,6 +114,7 @@ def _indic(code: str) -> str:
 class IndicInput(TaskInput):
     """English texts, one or a list, and the language to translate them into, as FLORES-200 writes it."""
 
+    codes: ClassVar[Sequence[str]] = INDIC
     text: Annotated[ListOfTexts, Field(min_length=1, max_length=MAX_TEXTS), one_or_many(MAX_TEXTS)]
     target_language: Annotated[Text, AfterValidator(_indic), Field(json_schema_extra={"enum": INDIC})] = "hin_Deva"
 

@@ -129,8 +129,12 @@ def sentence_error(text: str) -> PydanticCustomError:
 
 
 def _whole(value: Any) -> Any:
-    """A whole float as an integer, if it is one of 64 bits: no larger one can be told to a worker."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
+    """A whole float as an integer; one beyond 64 bits, which JSON brings as a float, cannot be told to a worker."""
+    if not isinstance(value, float) or not value.is_integer():
+        return value
+    if abs(value) >= 2**63:
+        raise schema_error("an integer of more than 64 bits")
+    return int(value)
 
 
 def _boolean(value: Any) -> Any:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import base64
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,12 @@ from gateway.app import create_app
 from gateway.config import Settings
 from gateway.errors import BadBase64, BadInput
 from gateway.models_file import find_models_file, load_specs
-from gateway.runtime.registry import task_of
 from gateway.tasks import TASKS, Task
 from gateway.tasks.schema import input_schema, output_schema
 from tests.api.conftest import ACCOUNT, BEARER, Served, client_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 AI = f"/accounts/{ACCOUNT}/ai"
-ROOT = Path(__file__).parents[2]
 SHIPPED = {spec.name: spec for spec in load_specs(find_models_file(Settings()))}
 EVERY_TASK = pytest.mark.parametrize("task", list(TASKS), ids=lambda task: f"{task.name}/{task.shape}")
 # Of JSON Schema's words, those that the tasks use; `contentType` and `binary` are the live catalogue's own.
@@ -262,30 +257,3 @@ async def test_every_shipped_row_has_a_schema(tmp_path: Path) -> None:
         for name in (name for spec in SHIPPED.values() for name in (spec.name, *spec.aliases)):
             schema = await http.get(f"{AI}/models/schema", params={"model": name})
             assert set(schema.json()["result"]) == {"input", "output"}, name
-
-
-def examples() -> Iterator[tuple[str, Any]]:
-    """Every request in README and docs, as model and input: curl calls with JSON, and calls of the official client."""
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        text = path.read_text(encoding="utf-8")
-        for name, document in re.findall(r"""(@[\w.-]+/[\w./-]+)"?\s[^\n`]*?-d '(\{.*?\})'""", text):
-            yield name, json.loads(document)
-        for code in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            for call in ast.walk(ast.parse(code)):
-                if isinstance(call, ast.Call) and ast.unparse(call.func) == "client.ai.run":
-                    input = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg is not None}
-                    yield ast.literal_eval(call.args[0]), input
-
-
-@pytest.mark.parametrize(("name", "document"), list(examples()))
-async def test_every_example_fits_its_models_schema(name: str, document: Any) -> None:
-    Draft202012Validator(input_schema(task_of(SHIPPED[name]))).validate(document)
-
-
-async def test_the_examples_were_found() -> None:
-    assert {name for name, _ in examples()} >= {
-        "@local/minilm-sentiment",
-        "@local/smollm2-135m-instruct",
-        "@local/all-minilm-l6-v2",
-        "@local/espeak-ng",
-    }

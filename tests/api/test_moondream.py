@@ -139,7 +139,8 @@ async def test_a_stream_that_fails_says_so_and_is_not_whole(http: httpx.AsyncCli
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("skill", ["point", "detect"])
 async def test_places_are_refused_by_name_streamed_or_not(http: httpx.AsyncClient, skill: str) -> None:
+    body = {"task": skill, "target": "a dog", "image": base64.b64encode(picture()).decode()}
     for stream in (False, True):
-        answer = await http.post(run_path("see"), json={"task": skill, "target": "a dog", "stream": stream})
+        answer = await http.post(run_path("see"), json=body | {"stream": stream})
         assert answer.status_code == 400
         assert f"'/task': this model answers query and caption, not {skill}" in answer.text

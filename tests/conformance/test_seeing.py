@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ import httpx
 import pytest
 from cloudflare import Cloudflare
 
-from tests import tiny_seers
+from gateway.config import ModelSpec
+from gateway.engines.place_finder import PlaceFinder
+from gateway.tasks.places import Search
+from tests import tiny_places, tiny_seers
 from tests.seeing import direct, shown, uri
 from tests.server import ACCOUNT, Server, gateway, write_models
 from tests.tiny_vision import picture
 
 PICTURES = [picture(60 + 10 * (seed % 3), 40 + 8 * (seed % 2), seed) for seed in range(6)]
-LLAVA, MOONDREAM, CHAT = "@test/llava", "@test/moondream", "@test/qwen"
+LLAVA, MOONDREAM, FINDER, CHAT = "@test/llava", "@test/moondream", "@test/finder", "@test/qwen"
 TOKENS = 10
 
 
@@ -32,21 +36,26 @@ class Site:
     server: Server
     llava: Path
     qwen: Path
+    finder: Path
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("home")
     llava, qwen = tiny_seers.seer(home / "llava"), tiny_seers.seer(home / "qwen", "qwen2_5_vl")
+    finder = Path(shutil.copytree(llava, home / "finder"))
+    tiny_places.detector(finder / "owl")
     exact = "engine: llm, device: cpu, dtype: float32, threads: 1"
     models = write_models(
         home / "models.yaml",
         f"{{name: '{LLAVA}', task: image-to-text, source: 'file:{llava}', {exact}}}",
         f"{{name: '{MOONDREAM}', task: image-to-text, shape: moondream, source: 'file:{llava}', {exact}}}",
+        f"{{name: '{FINDER}', task: image-to-text, shape: moondream, source: 'file:{finder}', {exact}, "
+        f"options: {{places: owl, places_threshold: 0.01}}}}",
         f"{{name: '{CHAT}', task: text-generation, source: 'file:{qwen}', {exact}}}",
     )
     with gateway("--models", str(models), "--home", str(home), "--offline") as server:
-        yield Site(server, llava, qwen)
+        yield Site(server, llava, qwen, finder)
 
 
 @pytest.fixture
@@ -117,6 +126,60 @@ def test_moondreams_form_streams_what_it_says_at_once(client: Cloudflare, site: 
     assert all(later.startswith(text.rstrip("\ufffd")) for text, later in pairwise(texts))
     (end,) = (event for event in events if event.get("status") == "succeeded")
     assert texts[-1] == end["output"][-1]["caption"] == whole["caption"]
+
+
+def asked_where(client: Cloudflare, index: int, skill: str = "detect", **more: Any) -> Any:
+    body = {"task": skill, "image": uri(PICTURES[index]), "target": "a cat", **more}
+    return client.ai.run(FINDER, account_id=ACCOUNT, extra_body=body)
+
+
+def test_places_are_a_detectors_beside_the_words_of_the_model(client: Cloudflare, site: Site) -> None:
+    finder = PlaceFinder(ModelSpec(name=FINDER, task="image-to-text", engine="llm"), site.finder / "owl", 0.01)
+    expected = [finder.find(Search("detect", data, "a cat", 150)) for data in PICTURES[:3]]
+    caption = {"task": "caption", "image": uri(PICTURES[0]), "temperature": 0, "max_tokens": TOKENS}
+    alone: Any = client.ai.run(MOONDREAM, account_id=ACCOUNT, extra_body=caption)
+    with ThreadPoolExecutor(4) as pool:
+        said: Any = pool.submit(client.ai.run, FINDER, account_id=ACCOUNT, extra_body=caption)
+        found = list(pool.map(lambda index: asked_where(client, index, stream=True), range(3)))
+    assert said.result()["caption"] == alone["caption"]
+    for answer, regions in zip(found, expected, strict=True):
+        assert len(regions) > 1
+        assert [list(place.values()) for place in answer["objects"]] == [
+            pytest.approx(list(region.model_dump().values()), abs=1e-4) for region in regions
+        ]
+        assert (answer["finish_reason"], answer["points"], answer["caption"]) == ("stop", None, None)
+        assert answer["metrics"]["input_tokens"] == answer["usage"]["prompt_tokens"] > 0
+        assert answer["metrics"]["prefill_time_ms"] > 0
+
+
+def test_a_point_is_the_centre_of_its_rectangle_and_only_so_many_are_told(client: Cloudflare) -> None:
+    boxes = asked_where(client, 0, max_objects=2)["objects"]
+    points = asked_where(client, 0, "point", max_objects=2)["points"]
+    centres = [((box["x_min"] + box["x_max"]) / 2, (box["y_min"] + box["y_max"]) / 2) for box in boxes]
+    assert [(point["x"], point["y"]) for point in points] == [pytest.approx(centre) for centre in centres]
+    assert len(points) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "text"),
+    [
+        (MOONDREAM, {}, "'/task': this model answers query and caption, not detect"),
+        (FINDER, {"target": "cat " * 20}, "'/target': 62 tokens; this model reads at most 16"),
+        (FINDER, {"image": uri(PICTURES[0][:-60])}, "'/image': a damaged image"),
+    ],
+)
+def test_what_cannot_be_found_is_5006_and_harms_no_neighbour(
+    client: Cloudflare, model: str, body: dict[str, Any], text: str
+) -> None:
+    wanted = {"task": "detect", "image": uri(PICTURES[0]), "target": "a cat", **body}
+    with ThreadPoolExecutor(1) as pool:
+        neighbour = pool.submit(asked_where, client, 1)
+        with pytest.raises(cloudflare.BadRequestError) as found:
+            client.ai.run(model, account_id=ACCOUNT, extra_body=wanted)
+    (error,) = found.value.errors
+    assert error.code == 5006
+    assert text in str(error.message)
+    assert neighbour.result()["objects"]
 
 
 @pytest.mark.parametrize(

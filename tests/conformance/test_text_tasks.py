@@ -14,15 +14,19 @@ import torch
 from cloudflare import AsyncCloudflare, Cloudflare
 from openai import BadRequestError, OpenAI
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 
-from tests import tiny_text
+from tests import tiny, tiny_text
 from tests.server import ACCOUNT, Server, gateway, write_models
 
 TEXTS = ["a b c", "d", "e f g h i j k", "l m", "n o p q", "r " * 20]
 RERANKER = "@cf/baai/bge-reranker-base"
 TRANSLATOR = "@cf/meta/m2m100-1.2b"
 SUMMARIZER = "@cf/facebook/bart-large-cnn"
+CLASSIFIER = "@cf/huggingface/distilbert-sst-2-int8"
+BGE = "@cf/baai/bge-small-en-v1.5"
+INDIC = "@cf/ai4bharat/indictrans2-en-indic-1B"
+LABELS = ("NEGATIVE", "POSITIVE")
 EMBEDDERS = {
     "bge-m3": "@cf/baai/bge-m3",
     "embeddinggemma": "@cf/google/embeddinggemma-300m",
@@ -38,6 +42,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made[RERANKER] = tiny_text.cross_encoder(root / "reranker")
     made[TRANSLATOR] = tiny_text.translator(root / "translator")
     made[SUMMARIZER] = tiny_text.summarizer(root / "summarizer")
+    made[CLASSIFIER] = tiny.sequence_classifier(root / "classifier", LABELS)
+    made[BGE] = tiny.sentence_encoder(root / "bge")
+    made[INDIC] = tiny_text.nllb(root / "nllb")
     return made
 
 
@@ -49,6 +56,9 @@ def server(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
         TRANSLATOR: "task: translation, engine: translator",
     }
     kinds[SUMMARIZER] = "task: summarization, engine: summarizer"
+    kinds[CLASSIFIER] = "task: text-classification, engine: classifier"
+    kinds[BGE] = "task: text-embeddings, shape: bge, engine: embedder"
+    kinds[INDIC] = "task: translation, shape: indictrans2, engine: translator"
     kinds |= {name: f"task: text-embeddings, shape: {like}, engine: embedder" for like, name in EMBEDDERS.items()}
     rows = [
         f"{{name: '{name}', {kinds[name]}, source: 'file:{files}', device: cpu, dtype: float32, threads: 1}}"
@@ -96,6 +106,41 @@ def sentence_model(files: Path) -> SentenceTransformer:
 
 def assert_close(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(np.array(found), expected, atol=1e-4)
+
+
+async def test_classification_equals_the_library(server: Server, folders: dict[str, Path]) -> None:
+    classify = pipeline("text-classification", model=str(folders[CLASSIFIER]), device="cpu", top_k=None)
+    results = await run_all(server, CLASSIFIER, [{"text": text} for text in TEXTS * 3])
+    for text, labels in zip(TEXTS * 3, results, strict=True):
+        expected = {found["label"]: found["score"] for found in classify([text], truncation=True)[0]}
+        assert [item["label"] for item in labels] == list(LABELS)
+        assert {item["label"]: item["score"] for item in labels} == pytest.approx(expected, abs=1e-4)
+
+
+async def test_both_poolings_equal_the_library(server: Server, folders: dict[str, Path]) -> None:
+    """Requests of both poolings, of one text and of many, are under way at once."""
+    model = sentence_model(folders[BGE])
+    bodies = [{"text": text, "pooling": pooling} for text in (TEXTS, *TEXTS) for pooling in ("mean", "cls")]
+    mean, tokens = model.encode(TEXTS), model.encode(TEXTS, output_value="token_embeddings")
+    first = np.array([vectors[0] / np.linalg.norm(vectors[0]) for vectors in tokens])
+    expected = {"mean": mean, "cls": first}
+    for body, result in zip(bodies, await run_all(server, BGE, bodies), strict=True):
+        index = slice(None) if body["text"] == TEXTS else slice(TEXTS.index(str(body["text"])), None)
+        vectors = expected[str(body["pooling"])][index][: len(result["data"])]
+        assert (result["pooling"], result["shape"]) == (body["pooling"], [len(vectors), 32])
+        assert_close(result["data"], vectors)
+
+
+async def test_translations_in_indictrans2s_form_equal_the_library(server: Server, folders: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folders[INDIC], local_files_only=True, src_lang="eng_Latn")
+    model = AutoModelForSeq2SeqLM.from_pretrained(folders[INDIC], local_files_only=True)
+    bodies = [{"text": TEXTS[:3], "target_language": "hin_Deva"}, {"text": TEXTS[0], "target_language": "tam_Taml"}]
+    for body, result in zip(bodies, await run_all(server, INDIC, bodies), strict=True):
+        texts = [body["text"]] if isinstance(body["text"], str) else body["text"]
+        target = tokenizer.convert_tokens_to_ids(body["target_language"])
+        with torch.inference_mode():
+            ids = [model.generate(**tokenizer(text, return_tensors="pt"), forced_bos_token_id=target) for text in texts]
+        assert told(result) == {"translations": [tokenizer.decode(row[0], skip_special_tokens=True) for row in ids]}
 
 
 async def test_reranking_equals_the_library(server: Server, folders: dict[str, Path]) -> None:

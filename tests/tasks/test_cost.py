@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, get_args
 
 import numpy as np
@@ -41,6 +42,12 @@ TWO_S = wav(tone(2.0, 16_000), 16_000)
         ("image-classification", "default", {"image": list(picture(64, 48))}, {"pixels": 64 * 48}),
         ("object-detection", "default", {"image": list(picture(64, 48))}, {"pixels": 64 * 48}),
         ("automatic-speech-recognition", "whisper", {"audio": list(TWO_S)}, {"audio_seconds": 2}),
+        (
+            "image-to-text",
+            "moondream",
+            {"task": "point", "image": base64.b64encode(picture(64, 48)).decode(), "target": "a cat"},
+            {"tokens": 3, "pixels": 64 * 48},
+        ),
     ],
 )
 def test_a_request_costs_what_its_task_is_measured_in(

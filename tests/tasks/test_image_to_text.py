@@ -13,6 +13,7 @@ from gateway.tasks.generation import Generation
 from gateway.tasks.image_to_text import CAPTION
 from gateway.tasks.media import picture
 from gateway.tasks.moondream import CAPTIONS
+from gateway.tasks.places import Search
 
 LLAVA = TASKS.get("image-to-text")
 BOTH = TASKS.get("image-text-to-text")
@@ -59,8 +60,10 @@ def test_messages_count_before_a_prompt() -> None:
         (LLAVA, {"image": URI, "max_tokens": 0}, "'/max_tokens' must be >= 1"),
         (LLAVA, {"image": URI, "top_k": 1001}, "'/top_k' must be <= 1000"),
         (BOTH, {"image": URI}, "oneOf at '/' not met"),
-        (MOONDREAM, {"task": "point", "image": URI}, "'/task': this model answers query and caption, not point"),
-        (MOONDREAM, {"task": "detect", "image": URI, "target": "a dog"}, "query and caption, not detect"),
+        (MOONDREAM, {"task": "point"}, "are 'image' for the task point"),
+        (MOONDREAM, {"task": "detect", "image": URI, "target": ""}, "Length of '/target' must be >= 1"),
+        (MOONDREAM, {"task": "detect", "image": URI, "target": "x" * 1001}, "Length of '/target' must be <= 1000"),
+        (MOONDREAM, {"task": "detect", "image": URI, "max_objects": 0}, "'/max_objects' must be >= 1"),
         (MOONDREAM, {"task": "draw"}, "'/task' must be one of"),
         (MOONDREAM, {"question": ""}, "Length of '/question' must be >= 1"),
         (MOONDREAM, {"question": "?", "max_tokens": 28_673}, "'/max_tokens' must be <= 28672"),
@@ -113,3 +116,27 @@ def test_moondreams_answer_has_its_timings_and_what_was_asked_for(reasoning: boo
         "reasoning": {"text": "hm", "grounding": []} if reasoning else None,
         "usage": usage.as_dict(),
     }
+
+
+@pytest.mark.parametrize(
+    ("skill", "expected"),
+    [
+        ("point", {"points": [{"x": 0.5, "y": 0.75}], "objects": None}),
+        ("detect", {"points": None, "objects": [{"x_min": 0.25, "y_min": 0.5, "x_max": 0.75, "y_max": 1.0}]}),
+    ],
+)
+def test_moondreams_places_are_points_or_rectangles_and_never_streamed(skill: str, expected: dict[str, Any]) -> None:
+    input = MOONDREAM.parse({"task": skill, "image": URI, "target": "a dog", "max_objects": 3, "stream": True})
+    assert not input.stream
+    assert input.search() == Search(skill, PNG, "a dog", 3)
+    place = {"x_min": 0.25, "y_min": 0.5, "x_max": 0.75, "y_max": 1.0}
+    piece = Piece(finish_reason="stop", usage=Usage(4, prefill_s=0.5), extra={"places": [place]})
+    assert MOONDREAM.collect is not None
+    result = MOONDREAM.render(MOONDREAM.collect([piece], input))
+    assert {name: result[name] for name in expected} == expected
+    assert (result["answer"], result["caption"], result["reasoning"]) == (None, None, None)
+    assert result["metrics"]["prefill_time_ms"] == 500
+
+
+def test_a_question_is_no_search() -> None:
+    assert MOONDREAM.parse({"question": "?", "image": URI}).search() is None

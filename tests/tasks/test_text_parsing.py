@@ -17,7 +17,7 @@ PLAMO = TASKS.get("text-embeddings", "plamo-embedding")
 QWEN = TASKS.get("text-embeddings", "qwen3-embedding")
 TRANSLATE = TASKS.get("translation")
 SUMMARIZE = TASKS.get("summarization")
-LANGUAGES = "must be one of af, am, ar, ast, az, ba, be, bg and 92 more, or the language's English name"
+LANGUAGES = f"must be one of {', '.join(M2M100)}, or the language's English name"
 PAIR = {"query": "q", "contexts": [{"text": "a"}]}
 
 

@@ -73,6 +73,7 @@ def test_requests_become_drawings(shape: str, document: dict[str, Any], expected
         ("stable-diffusion", {"guidance": -1}, "'/guidance' must be >= 0"),
         ("stable-diffusion", {"seed": 1.5}, "Type mismatch of '/seed', 'number' not in 'integer'"),
         ("stable-diffusion", {"seed": 2**64}, "'/seed' must be <= 18446744073709551615"),
+        ("stable-diffusion", {"seed": float(2**65)}, "'/seed': an integer of more than 64 bits"),
         ("stable-diffusion", {"mask": list(PNG)}, "'/mask' needs an image to lie on, in '/image' or '/image_b64'"),
         (
             "stable-diffusion",
@@ -127,6 +128,20 @@ def test_flux_2_asks_for_a_form(document: dict[str, Any], detail: str) -> None:
     with pytest.raises(BadInput) as found:
         TASKS.get("text-to-image", "flux-2").parse(document)
     assert found.value.detail == detail
+
+
+@pytest.mark.parametrize(
+    ("text", "strength"),
+    [("0.5", 0.5), (" 1 ", 1), (".5", 0.5), ("5e-1", 0.5), ("-.5", None), (".", None), ("x", None)],
+)
+def test_a_form_has_numbers_as_web_pages_write_them(text: str, strength: float | None) -> None:
+    task = TASKS.get("text-to-image", "stable-diffusion")
+    fields: dict[str, str | bytes] = {"prompt": "a cat", "strength": text}
+    if strength is None:
+        with pytest.raises(BadInput, match="'/strength'"):
+            task.parse_form(fields)
+    else:
+        assert task.parse_form(fields).drawing().strength == strength  # type: ignore[attr-defined]
 
 
 def test_base64_that_is_none_has_its_own_code() -> None:

@@ -13,6 +13,7 @@ from gateway.engines.llm.adapter_files import AdapterMisfit
 from gateway.engines.llm.backend import Backend, TokenModel
 from gateway.engines.llm.local import LocalBackend
 from gateway.engines.llm.options import Options
+from gateway.engines.llm.seeking import SeekingBackend
 from gateway.engines.llm.upstream.options import UpstreamOptions, is_upstream
 from gateway.engines.llm.weights import Weights, find_weights
 from gateway.engines.options import read_options
@@ -57,6 +58,9 @@ class Engine(StreamEngine):
 
     def admit(self, id: int, input: GenerationInput) -> None:
         """Take in one request; raises `GatewayError` if it cannot be answered."""
+        search = input.search()
+        if search is not None and not isinstance(self._backend, SeekingBackend):
+            raise search.refusal()
         self._backend.admit(id, input)
 
     def step(self) -> Sequence[tuple[int, Piece | GatewayError]]:
@@ -78,9 +82,14 @@ def _local(spec: ModelSpec, files: Path) -> Backend:
     options = read_options(Options, spec)
     name, model = _load(spec, options, find_weights(spec, files))
     try:
-        return LocalBackend(model, options, name, spec.properties.reasoning_effort)
+        words = LocalBackend(model, options, name, spec.properties.reasoning_effort)
     except ConfigError as error:
         raise ConfigError(f"row {spec.name}: {error.detail}") from None
+    if options.places is None:
+        return words
+    from gateway.engines.place_finder import PlaceFinder
+
+    return SeekingBackend(words, PlaceFinder(spec, files / options.places, options.places_threshold))
 
 
 def _load(spec: ModelSpec, options: Options, weights: Weights) -> tuple[str, TokenModel]:

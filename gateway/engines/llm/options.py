@@ -42,6 +42,8 @@ class Options(Frozen):
     alike.
     `tool_format`, `reasoning_format`: how the model writes calls and reasoning; default: what its chat template
     shows. `schema_in_prompt`: tell the model the schema that its answer must have.
+    `places`: the folder among the row's files with an open-vocabulary detector, which answers what is asked about
+    places; `places_threshold`: the score that an object must exceed, by default the library's own.
     """
 
     backend: Literal["auto", "openvino", "transformers"] = "auto"
@@ -52,6 +54,8 @@ class Options(Frozen):
     tool_format: ToolFormatName = "auto"
     reasoning_format: ReasoningFormatName = "auto"
     schema_in_prompt: bool = False
+    places: str | None = Field(default=None, pattern=r"^\w[\w.-]*$")
+    places_threshold: float | None = Field(default=None, ge=0, lt=1)
 
 
 def quarter_bytes() -> int:
