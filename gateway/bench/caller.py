@@ -16,8 +16,8 @@ from gateway.bench.reply import Fault, Reply
 from gateway.errors import GatewayError
 
 EVENTS = "text/event-stream"
-# Where a server that is busy does not say for how long.
-DEFAULT_WAIT_S = 1.0
+# Where a server that is busy does not say for how long: as official clients do, twice as long each time.
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 
 
 class BenchFailed(GatewayError):
@@ -56,7 +56,9 @@ class Caller:
         while True:
             reply = await self._exchange(request)
             outcome.reply, outcome.ended_s = reply, time.perf_counter()
-            wait_s = DEFAULT_WAIT_S if reply.retry_after_s is None else reply.retry_after_s
+            wait_s = reply.retry_after_s
+            if wait_s is None:
+                wait_s = min(FIRST_WAIT_S * 2 ** outcome.waits.total(), LONGEST_WAIT_S)
             if not reply.is_busy or outcome.ended_s + wait_s > until_s:
                 return outcome
             outcome.waits[reply.fault.code if reply.fault else ""] += 1

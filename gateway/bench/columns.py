@@ -19,10 +19,15 @@ class Column:
     write: Callable[[float], str]
     more_is_better: bool = True
 
+    @property
+    def better(self) -> str:
+        """Which ratio is good."""
+        return "more is better" if self.more_is_better else "less is better"
 
-def columns(run: Run) -> list[Column]:
-    """Those that some stage of the run has."""
-    first = first_name(run)
+
+def columns(stages: Sequence[Stage]) -> list[Column]:
+    """Those that some stage has."""
+    first = first_name(stages)
     every = [
         Column("answers/s", lambda stage: stage.answers_per_s, figure),
         Column("p50", lambda stage: _of(stage.latency_s, "p50"), duration, more_is_better=False),
@@ -35,7 +40,7 @@ def columns(run: Run) -> list[Column]:
         Column("s of sound/s", lambda stage: stage.audio_per_s, figure),
         Column("real-time factor p50", lambda stage: _of(stage.real_time_factor, "p50"), figure, more_is_better=False),
     ]
-    return [column for column in every if any(column.value(stage) is not None for stage in run.stages)]
+    return [column for column in every if any(column.value(stage) is not None for stage in stages)]
 
 
 def heading(found: Sequence[Column]) -> list[str]:
@@ -57,7 +62,7 @@ def cell(column: Column, stage: Stage) -> str:
 
 def ratios(run: Run, other: Run) -> dict[int, list[str]]:
     """The figures of each number of connections that both runs have, divided by the other's; `-` where one lacks."""
-    found = columns(run)
+    found = columns(run.stages)
     theirs = {stage.connections: stage for stage in other.stages}
     return {
         stage.connections: [_ratio(column.value(stage), column.value(theirs[stage.connections])) for column in found]

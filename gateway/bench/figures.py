@@ -20,3 +20,8 @@ def figure(value: float) -> str:
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """A time with its unit."""
+    return f"{figure(seconds * 1000)} ms" if seconds < 1 else f"{figure(seconds)} s"

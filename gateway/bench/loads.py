@@ -67,10 +67,9 @@ class Load:
         if isinstance(draft.content, bytes):
             return Request(draft.content, type_of(draft.content), draft.amounts)
         if _is_multipart(self.form):
-            parts = httpx.Request(
-                "POST", "http://-", files={key: (None, value) for key, value in draft.content.items()}
-            )
-            return Request(parts.read(), parts.headers["content-type"], draft.amounts)
+            fields = {key: (None, value) for key, value in draft.content.items()}
+            form = httpx.Request("POST", "http://form", files=fields)
+            return Request(form.read(), form.headers["content-type"], draft.amounts)
         return Request(orjson.dumps(draft.content), JSON, draft.amounts)
 
 

@@ -55,8 +55,7 @@ class Reply:
     @property
     def output_tokens(self) -> int | None:
         """Tokens that were made, as counted by the server; of a stream without counts, its pieces."""
-        found = self.usage.get("completion_tokens")
-        return int(found) if found is not None else self.pieces or None
+        return self.usage.get("completion_tokens") or self.pieces or None
 
     def amounts(self, known: Amounts) -> Amounts:
         """How much of what has a price it took; `known` is what the request told already."""

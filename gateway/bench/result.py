@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gateway.config import ConfigError, describe
 from gateway.properties import Price
 
-FORMAT = 1
-
 
 class Part(BaseModel):
     """Part of a run: immutable."""
@@ -102,17 +100,12 @@ class About(Part):
 class Run(Part):
     """Everything that a run has found."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     subject: Subject
     stages: tuple[Stage, ...]
     pricing: Pricing
     own_cost: OwnCost | None
     about: About
-
-    @property
-    def label(self) -> str:
-        """What it is called beside another run."""
-        return f"{self.subject.model} at {self.subject.url}"
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""

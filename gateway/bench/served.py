@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from gateway.bench.caller import EndpointGone
 from gateway.bench.endpoint import Endpoint
 from gateway.config import ConfigError, ModelSpec
 from gateway.errors import ModelNotFound
+from gateway.models_file import similar
 from gateway.properties import Price
 from gateway.tasks import TASKS, Task
 from gateway.tasks.schema import input_schema, with_batch_input
@@ -62,7 +62,7 @@ def price_of(name: str, rows: Sequence[ModelSpec]) -> tuple[Price, ...]:
     found = next((row.properties.price for row in rows if name in (row.name, *row.aliases)), None)
     if found:
         return found
-    raise ConfigError(f"--priced-as {name}: models.yaml has no price for it{_similar(name, names)}")
+    raise ConfigError(f"--priced-as {name}: models.yaml has no price for it{similar(name, names)}")
 
 
 def _check(endpoint: Endpoint, model: str, answer: httpx.Response, http: httpx.Client) -> None:
@@ -72,9 +72,7 @@ def _check(endpoint: Endpoint, model: str, answer: httpx.Response, http: httpx.C
     if code == ModelNotFound.code:
         everything = http.get(endpoint.path("models/search"), params={"per_page": MOST_NAMES})
         names = [str(item["name"]) for item in _result(everything) or () if "name" in item]
-        raise ConfigError(
-            f"{endpoint.root} serves no model {model}{_similar(model, names)}; `gateway models list` has all"
-        )
+        raise ConfigError(f"{endpoint.root} serves no model {model}{similar(model, names)}")
 
 
 def refused(endpoint: Endpoint, code: Any, text: str) -> str:
@@ -85,11 +83,6 @@ def refused(endpoint: Endpoint, code: Any, text: str) -> str:
             "GATEWAY_KEY, and name the account that it is for with --account"
         )
     return f"{endpoint.root} refuses the request ({code}): {text[:300]}"
-
-
-def _similar(name: str, names: Sequence[str]) -> str:
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {found[0]}?" if found else ""
 
 
 def _listed(endpoint: Endpoint, model: str, http: httpx.Client) -> Mapping[str, Any] | None:

@@ -57,9 +57,7 @@ def summarize(connections: int, outcomes: Sequence[Outcome], window: Window, neu
         waited=sum((outcome.waits for outcome in outcomes), Counter()),
         answers_per_s=window.rate((outcome, 1.0) for outcome in answered),
         latency_s=_spread([outcome.ended_s - outcome.begun_s for outcome in answered]),
-        first_s=_spread(
-            [_first_s(outcome) for outcome in answered if outcome.reply.first_s is not None] if first else []
-        ),
+        first_s=_spread([_first_s(one) for one in answered if one.reply.first_s is not None]) if first else None,
         tokens_per_s=window.rate(made) if made else None,
         stream_tokens_per_s=_spread(list(_stream_rates(made))) if first else None,
         input_tokens_per_s=window.rate(read) if read else None,

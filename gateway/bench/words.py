@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.bench.cost import FREE_NEURONS_PER_DAY, Bill, busiest
 from gateway.bench.figures import figure
@@ -15,9 +15,9 @@ BUSY_CLIENT_CORES = 0.8
 
 
 def headline(run: Run) -> str:
-    """What was measured, of what."""
+    """What was measured, where and when."""
     subject = run.subject
-    return f"{subject.model}: {subject.task}, each request {subject.load}"
+    return f"{subject.task}, each request {subject.load}. Measured at {subject.url}, {run.about.at}."
 
 
 def cost_lines(run: Run) -> Iterator[str]:
@@ -28,9 +28,9 @@ def cost_lines(run: Run) -> Iterator[str]:
         return
     prices = ", ".join(f"{price.price:g} {price.currency} {price.unit}" for price in run.pricing.prices)
     yield (
-        f"At Cloudflare the work of {bill.connections} connections costs {usd(bill.usd_per_hour)} an hour, "
-        f"{usd(bill.usd_per_day)} a day, {usd(bill.usd_per_1000)} per 1,000 requests"
-        f" (price of {run.pricing.model}: {prices or 'told with each answer'})."
+        f"At Cloudflare the work of {connections(bill.connections)} costs {usd(bill.usd_per_hour)} an hour, "
+        f"{usd(bill.usd_per_day)} a day, {usd(bill.usd_per_1000)} per 1,000 requests "
+        f"(price of {run.pricing.model}: {prices or 'told with each answer'})."
     )
     if run.own_cost is not None:
         yield from _own_lines(bill, run.own_cost)
@@ -59,7 +59,7 @@ def _own_lines(bill: Bill, own: OwnCost) -> Iterator[str]:
 def warnings(run: Run) -> Iterator[str]:
     """What went wrong or makes the figures doubtful."""
     for stage in run.stages:
-        where = f"With {stage.connections} connections"
+        where = f"With {connections(stage.connections)}"
         if stage.failed:
             yield f"{where} requests failed: {counts(stage.failed)}. They are in no other figure."
         if stage.waited:
@@ -97,6 +97,18 @@ def assumptions(run: Run) -> Iterator[str]:
         )
 
 
+def comparison(run: Run, other: Run) -> Iterator[str]:
+    """What to know about the run beside this one."""
+    yield f"Compared with {other.subject.model}: {headline(other)}"
+    if (run.subject.form, run.subject.load) != (other.subject.form, other.subject.load):
+        yield "Its requests were others than this run's: the ratios compare unlike work."
+
+
+def connections(count: int) -> str:
+    """So many of them."""
+    return f"{count} connection{'s' * (count > 1)}"
+
+
 def counts(found: dict[str, int]) -> str:
     """Codes and how often each was met."""
     return ", ".join(f"{number:,} × {code}" for code, number in found.items()) or "-"
@@ -107,9 +119,9 @@ def usd(amount: float) -> str:
     return f"{figure(amount)} USD" if amount >= 0.001 or not amount else f"{amount:.2g} USD"
 
 
-def first_name(run: Run) -> str:
+def first_name(stages: Sequence[Stage]) -> str:
     """What comes first in an answer that comes in pieces."""
-    return "first token" if run.stages[0].tokens_per_s is not None else "first sound"
+    return "first token" if any(stage.tokens_per_s for stage in stages) else "first sound"
 
 
 def failures(stage: Stage) -> int:
