@@ -106,7 +106,10 @@ class Drive:
     async def _work(self, caller: Caller, turn: _Turn) -> None:
         while turn.goes_on():
             request = self._load.request(next(self._numbers))
-            turn.take(await caller.ask(request, turn.until_s))
+            outcome = await caller.ask(request, turn.until_s)
+            turn.take(outcome)
+            if outcome.reply.is_busy:  # It was asked to come again when the time is over.
+                return
 
 
 def _explained(error: Exception, connections: int, turn: _Turn) -> Exception:

@@ -62,7 +62,8 @@ class Session:
         for connections in order.connections or ((1,) if load.is_slow else (1, 4, 16)):
             self.stages.append(await drive.stage(connections, meter.neurons, watcher))
         if not any(stage.answered for stage in self.stages):
-            raise BenchFailed("not one request was answered: the first one was; look into the server's log")
+            codes = ", ".join(sorted({code for stage in self.stages for code in stage.failed}))
+            raise BenchFailed(f"the first request was answered, and none of those after it: they failed with {codes}")
         return Run(
             subject=_subject(order, load, first.ended_s - first.begun_s),
             stages=tuple(self.stages),

@@ -68,7 +68,10 @@ def read_audio(file: Path | None) -> bytes | None:
 
 def check_folder(file: Path | None) -> None:
     """Raise `ConfigError` before anything is measured if the file could not be written after it."""
-    if file is not None and (file.is_dir() or not os.access(file.resolve().parent, os.W_OK)):
+    if file is None:
+        return
+    folder = file.resolve().parent
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ConfigError(f"{file} cannot be written: name a file in a folder that exists and is yours")
 
 
