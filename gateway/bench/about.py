@@ -27,6 +27,8 @@ def about(arguments: Sequence[str]) -> About:
         command=shlex.join(["gateway", "bench", *_without_key(arguments)]),
         version=__version__,
         commit=_output("git", "-C", str(_SOURCE), "rev-parse", "HEAD") if (_SOURCE / ".git").exists() else None,
+        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        load_before=round(os.getloadavg()[0], 2),
         machine=_machine(),
         versions={"python": platform.python_version(), **_versions()},
     )
@@ -38,16 +40,12 @@ def _without_key(arguments: Sequence[str]) -> list[str]:
 
 
 def _machine() -> dict[str, str]:
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {
-        "cpu": f"{_cpu()}, {threads} threads",
+    return {
+        "cpu": _cpu(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "gpu": "; ".join((_output(*_GPUS) or "none").splitlines()),
         "system": f"{platform.system()} {platform.release()}",
     }
-    if hasattr(os, "getloadavg"):
-        facts["load average before"] = f"{os.getloadavg()[0]:.1f}"
-    return facts
 
 
 def _cpu() -> str:

@@ -26,6 +26,9 @@ _TICK_S = 0.2
 class Watcher(Protocol):
     """Who is told how far it is."""
 
+    def wait(self, what: str) -> None:
+        """Something goes on that is not measured."""
+
     def begin(self, connections: int, seconds: float) -> None:
         """A stage begins."""
 
@@ -69,6 +72,7 @@ class Drive:
         async with AsyncExitStack() as stack:
             callers = await self._connect(stack, connections)
             if plan.warm_up_s:
+                watcher.wait("warming up")
                 await self._turn(callers, plan.warm_up_s, None, None)
             watcher.begin(connections, plan.seconds)
             start_s, cpu_s = time.perf_counter(), time.process_time()

@@ -87,12 +87,17 @@ class OwnCost(Part):
 
 
 class About(Part):
-    """When, on what and with what it was measured; the machine is the one that the requests came from."""
+    """When, on what and with what it was measured; the machine is the one that the requests came from.
+
+    `load_before` is its load average of the minute before, `threads` how many of its threads this process may use.
+    """
 
     at: str
     command: str
     version: str
     commit: str | None
+    threads: int
+    load_before: float
     machine: dict[str, str]
     versions: dict[str, str]
 

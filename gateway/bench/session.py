@@ -55,6 +55,7 @@ class Session:
         warm_up_s = 0.0 if load.is_slow else min(WARM_UP_S, order.seconds / 2)
         plan = Plan(order.seconds, warm_up_s, order.most, order.timeout_s)
         drive = Drive(order.endpoint, order.model, load, plan)
+        watcher.wait("waiting for the first answer: the model may have to be loaded")
         first = await drive.first()
         if first.reply.fault is not None:
             raise BenchFailed(_advice(order, first.reply.fault))

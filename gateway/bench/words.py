@@ -12,6 +12,8 @@ from gateway.tasks.neurons import USD_PER_NEURON
 CLOUDFLARE = "https://api.cloudflare.com"
 # The client is the limit, not the endpoint, when its one thread has hardly a pause.
 BUSY_CLIENT_CORES = 0.8
+# Of the machine, by its load average of the minute before.
+BUSY_SHARE = 0.5
 
 
 def headline(run: Run) -> str:
@@ -58,6 +60,11 @@ def _own_lines(bill: Bill, own: OwnCost) -> Iterator[str]:
 
 def warnings(run: Run) -> Iterator[str]:
     """What went wrong or makes the figures doubtful."""
+    if run.subject.is_here and run.about.load_before > BUSY_SHARE * run.about.threads:
+        yield (
+            f"Before the run {figure(run.about.load_before)} programs waited for the {run.about.threads} threads of "
+            "this machine on average: the figures may be too low."
+        )
     for stage in run.stages:
         where = f"With {connections(stage.connections)}"
         if stage.failed:
@@ -71,8 +78,8 @@ def warnings(run: Run) -> Iterator[str]:
             )
 
 
-def assumptions(run: Run) -> Iterator[str]:
-    """What a reader has to know to believe the figures."""
+def assumptions(run: Run, other: Run | None = None) -> Iterator[str]:
+    """What a reader has to know to believe the figures; `other` is the run beside this one."""
     yield (
         "A connection has one request at a time. Requests are made up, no two alike, "
         f"and repeated with --seed {run.subject.seed}; "
@@ -90,7 +97,7 @@ def assumptions(run: Run) -> Iterator[str]:
         )
     if run.own_cost is not None:
         yield "Your machine's cost is what you named, around the clock; buying it is part of it only if you put it in."
-    if not run.subject.is_cloudflare:
+    if not any(one.subject.is_cloudflare for one in (run, other) if one is not None):
         yield (
             "Cloudflare's own speed was not measured. The same command with "
             f"--url {CLOUDFLARE}, your --account and key does that, at your cost; --compare puts both side by side."

@@ -46,6 +46,8 @@ def run(*stages: Stage, model: str = "@cf/test/chat", **more: Any) -> Run:
         command=f"gateway bench {model} --seconds 20",
         version="1.0",
         commit="0123456789abcdef",
+        threads=2,
+        load_before=0.5,
         machine={"cpu": "a CPU", "gpu": "none"},
         versions={"python": "3.11"},
     )

@@ -80,6 +80,22 @@ def test_the_cost_and_its_break_even_are_told_with_what_they_rest_on() -> None:
     assert "Cloudflare's own speed was not measured" in text
 
 
+def test_what_makes_figures_doubtful_is_told() -> None:
+    busy = RUN.model_copy(update={"about": RUN.about.model_copy(update={"load_before": 1.5})})
+    starved = run(stage(1, client_cores=0.95))
+    assert "1.50 programs waited for the 2 threads" in Outline(page(busy)).text
+    assert "this client kept 0.950 cores busy" in Outline(page(starved)).text
+    for doubt in ("programs waited", "this client kept"):
+        assert doubt not in Outline(page(RUN)).text
+
+
+def test_cloudflare_beside_a_run_is_not_said_to_be_missing() -> None:
+    subject = RUN.subject.model_copy(update={"url": "https://api.cloudflare.com", "is_here": False})
+    text = Outline(page(RUN, RUN.model_copy(update={"subject": subject}))).text
+    assert "Measured at https://api.cloudflare.com" in text
+    assert "own speed was not measured" not in text
+
+
 def test_a_run_without_a_price_says_why() -> None:
     text = Outline(
         page(run(stage(1, neurons=None, neurons_per_s=None), pricing=Pricing(why_unknown="for a reason")))

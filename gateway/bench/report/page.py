@@ -34,7 +34,7 @@ def page(run: Run, other: Run | None = None) -> str:
         _table(heading(found), [line(stage, found) for stage in run.stages]),
         *_comparison(run, other, found),
         element("h2", "What to know"),
-        _list(words.assumptions(run), ""),
+        _list(words.assumptions(run, other), ""),
         element("h2", "Made with"),
         _about(run),
     )
@@ -104,6 +104,7 @@ def _about(run: Run) -> Node:
         "command": element("code", about.command),
         "gateway": about.version + (f", commit {about.commit[:12]}" if about.commit else ""),
         **about.machine,
+        "threads": f"{about.threads}, load average {about.load_before:g} before the run",
         "versions": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
         "first answer": f"after {duration(run.subject.first_answer_s)}, with loading if the model was not loaded",
     }

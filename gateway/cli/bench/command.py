@@ -92,7 +92,7 @@ def _show(run: Run, other: Run | None) -> None:
         console.print(view.comparison(run, other))
         for text in words.comparison(run, other):
             terminal.say(text)
-    for text in (*words.cost_lines(run), *words.assumptions(run)):
+    for text in (*words.cost_lines(run), *words.assumptions(run, other)):
         terminal.say(text)
 
 

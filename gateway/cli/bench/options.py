@@ -15,6 +15,7 @@ from gateway.config import ConfigError
 
 MOST_CONNECTIONS = 1024
 
+
 Model = Annotated[str, typer.Argument(help="A model of the running gateway, e.g. @local/all-minilm-l6-v2.")]
 Url = Annotated[str | None, typer.Option(help="The server to measure (default: where `gateway serve` would listen).")]
 Account = Annotated[str | None, typer.Option(help="The account id there (default: any that a gateway takes).")]
@@ -29,9 +30,11 @@ MaxTokens = Annotated[int, typer.Option(min=1, max=8192, help="The most tokens t
 Audio = Annotated[Path | None, typer.Option(help="Speech to be recognised, in place of made-up sound: WAV, MP3, …")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Repeat the requests of an earlier run (default: new ones).")]
 PricedAs = Annotated[str | None, typer.Option(help="Count with the price of this row of models.yaml.")]
-Watts = Annotated[float | None, typer.Option(min=0, help="What your machine draws under load, in watts.")]
-PricePerKwh = Annotated[float | None, typer.Option(min=0, help="What you pay for a kilowatt-hour, in USD.")]
-MonthlyCost = Annotated[float, typer.Option(min=0, help="What else it costs a month, in USD: rent, depreciation.")]
+Watts = Annotated[float | None, typer.Option(min=0, max=1e6, help="What your machine draws under load, in watts.")]
+PricePerKwh = Annotated[float | None, typer.Option(min=0, max=1e3, help="What you pay for a kilowatt-hour, in USD.")]
+MonthlyCost = Annotated[
+    float, typer.Option(min=0, max=1e9, help="What else it costs a month, in USD: rent, depreciation.")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Keep the run in this file.")]
 Report = Annotated[Path | None, typer.Option(help="Write a page for a browser, with plots, to this file.")]
 Compare = Annotated[Path | None, typer.Option(help="An earlier run's --json file, to stand beside this one.")]

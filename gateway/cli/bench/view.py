@@ -24,11 +24,14 @@ class StageBar:
         self._task: TaskID | None = None
         self._name = ""
 
+    def wait(self, what: str) -> None:
+        """Show a bar without an end."""
+        self._show(what, None)
+
     def begin(self, connections: int, seconds: float) -> None:
-        """Show the bar."""
+        """Show a bar."""
         self._name = words.connections(connections)
-        self._task = self._bar.add_task(self._name, total=seconds)
-        self._bar.start()
+        self._show(self._name, seconds)
 
     def tick(self, elapsed_s: float, answered: int, failed: int) -> None:
         """Move it."""
@@ -38,9 +41,6 @@ class StageBar:
 
     def end(self, stage: Stage) -> None:
         """Leave a line."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = None
         latency = f", p50 {duration(stage.latency_s.p50)}" if stage.latency_s else ""
         failed = f", failed: {words.counts(stage.failed)}" if stage.failed else ""
         text = f"{self._name}: {figure(stage.answers_per_s)} answers/s{latency}{failed}"
@@ -49,6 +49,13 @@ class StageBar:
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._bar.stop()
+
+    def _show(self, what: str, seconds: float | None) -> None:
+        """One bar in place of the one before."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=seconds)
+        self._bar.start()
 
 
 def table_of_stages(stages: Sequence[Stage]) -> Table:
