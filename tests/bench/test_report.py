@@ -117,7 +117,7 @@ def test_a_file_that_is_no_run_is_refused(content: str, said: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("largest", "step"), [(0, 1), (1.77, 0.5), (3.57, 1), (4, 1), (4.01, 2), (177, 50), (0.081, 0.025), (9e6, 2.5e6)]
+    ("largest", "step"), [(0, 1), (1.77, 0.5), (3.57, 1), (4, 1), (4.01, 1.5), (177, 50), (0.081, 0.025), (9e6, 2.5e6)]
 )
 def test_lines_are_at_round_values_and_the_last_is_above_all_bars(largest: float, step: float) -> None:
     assert nice_step(largest) == pytest.approx(step)

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 from gateway.bench.report.element import Node, element
 
-WIDTH, HEIGHT = 560, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 10, 46, 44
+WIDTH, HEIGHT = 560, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 10, 76, 44
+_LABEL_WIDTH = 42
 _LINES = 4
 _GROUP_SHARE = 0.8
 
 
 @dataclass(frozen=True)
 class Series:
-    """One colour: a name and a value in each group, None for no bar."""
+    """A name, a value in each group (None for no bar), and the number of its colour in the style."""
 
     name: str
     values: Sequence[float | None]
+    colour: int = 0
 
 
 def bars(title: str, groups: Sequence[str], axis: str, series: Sequence[Series], write: Callable[[float], str]) -> Node:
@@ -62,10 +64,17 @@ def _group(
         x, tall = left + width * (1 - _GROUP_SHARE) / 2 + bar * number, height(value)
         y = HEIGHT - _BOTTOM - tall
         nodes += [
-            element("rect", x=x + 1, y=y, width=max(bar - 2, 1), height=tall, class_=f"series{number}"),
-            element("text", write(value), x=x + bar / 2, y=y - 4, text_anchor="middle", class_="value"),
+            element("rect", x=x + 1, y=y, width=max(bar - 2, 1), height=tall, class_=f"series{one.colour}"),
+            _label(write(value), x + bar / 2, y - 4, is_narrow=bar < _LABEL_WIDTH),
         ]
     return nodes
+
+
+def _label(text: str, x: float, y: float, *, is_narrow: bool) -> Node:
+    """A value above its bar; beside others on narrow ones it stands upright."""
+    if is_narrow:
+        return element("text", text, x=x + 4, y=y, transform=f"rotate(-90 {x + 4:.6g} {y:.6g})", class_="value")
+    return element("text", text, x=x, y=y, text_anchor="middle", class_="value")
 
 
 def _legend(series: Sequence[Series]) -> list[Node]:
@@ -73,7 +82,7 @@ def _legend(series: Sequence[Series]) -> list[Node]:
     for number, one in enumerate(series):
         x, y = _LEFT + number % 2 * (WIDTH - _LEFT) / 2, 4 + number // 2 * 16
         nodes += [
-            element("rect", x=x, y=y, width=10, height=10, class_=f"series{number}"),
+            element("rect", x=x, y=y, width=10, height=10, class_=f"series{one.colour}"),
             element("text", one.name, x=x + 16, y=y + 9),
         ]
     return nodes
@@ -87,8 +96,8 @@ def _told(groups: Sequence[str], series: Series, write: Callable[[float], str]) 
 
 
 def nice_step(largest: float) -> float:
-    """The distance of lines: 1, 2, 2.5 or 5 times a power of ten, so that `largest` is below the last of them."""
+    """The distance of lines, a round number, so that `largest` is not above the last of them."""
     if largest <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(largest / _LINES))
-    return next(power * digit for digit in (1, 2, 2.5, 5, 10) if power * digit * _LINES >= largest)
+    return next(power * digit for digit in (1, 1.5, 2, 2.5, 3, 4, 5, 10) if power * digit * _LINES >= largest)

@@ -39,8 +39,10 @@ def _plot(title: str, runs: Sequence[Run], values: dict[str, Value], write: Call
     for number, run in enumerate(runs):
         stages = {stage.connections: stage for stage in run.stages}
         whose = ("this run", "the other")[number] if len(runs) > 1 else ""
-        for name, value in values.items():
+        for position, (name, value) in enumerate(values.items()):
             found = [value(stages[count]) if count in stages else None for count in connections]
-            series.append(Series(" ".join(part for part in (whose, name) if part) or title.lower(), found))
+            series.append(
+                Series(" ".join(part for part in (whose, name) if part) or title.lower(), found, 2 * number + position)
+            )
     chart = bars(title, [str(count) for count in connections], "connections", series, write)
     return element("figure", element("h3", title), chart, style="margin:0")
