@@ -81,6 +81,7 @@ class Caller:
 
     async def _read(self, response: httpx.Response, reply: Reply, sent_s: float) -> None:
         reply.status, reply.retry_after_s = response.status_code, _seconds(response.headers.get("retry-after"))
+        reply.routed = response.headers.get("cf-aig-routed-model")
         told = response.headers.get("cf-ai-neurons")
         media_type = response.headers.get("content-type", "")
         if response.status_code != 200:

@@ -29,7 +29,10 @@ class Fault:
 
 @dataclass
 class Reply:
-    """An answer. Times are seconds since the request was sent, the first and the last of content."""
+    """An answer. Times are seconds since the request was sent, the first and the last of content.
+
+    `routed` is the model that answered, if it is called otherwise than the one that was asked.
+    """
 
     status: int = 0
     seconds: float = 0.0
@@ -42,6 +45,7 @@ class Reply:
     pieces: int = 0
     audio_s: float | None = None
     picture: tuple[int, int] | None = None
+    routed: str | None = None
 
     @property
     def is_busy(self) -> bool:

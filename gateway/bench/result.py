@@ -63,6 +63,7 @@ class Subject(Part):
     url: str
     is_here: bool
     first_answer_s: float
+    answered_by: str
 
     @property
     def is_cloudflare(self) -> bool:

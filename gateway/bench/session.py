@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.bench.about import about
-from gateway.bench.caller import BenchFailed
+from gateway.bench.caller import BenchFailed, Outcome
 from gateway.bench.cost import Meter
 from gateway.bench.drive import Drive, Plan, Watcher
 from gateway.bench.endpoint import Endpoint
@@ -17,7 +17,7 @@ from gateway.bench.result import OwnCost, Pricing, Run, Stage, Subject
 from gateway.bench.served import find, price_of, refused
 from gateway.config import ModelSpec
 
-# Before the first answer and while stages are warmed up, a model whose answers take minutes is asked nothing more.
+# In front of each stage, unless answers take minutes.
 WARM_UP_S = 2.0
 
 
@@ -45,8 +45,7 @@ class Session:
         self._about = about(arguments)
         served = find(order.endpoint, order.model, rows)
         self.load = load_for(served.form, order.material)
-        own = served.prices
-        self._prices = own if order.priced_as is None else price_of(order.priced_as, rows)
+        self._prices = served.prices if order.priced_as is None else price_of(order.priced_as, rows)
         self.stages: list[Stage] = []
 
     async def run(self, watcher: Watcher) -> Run:
@@ -66,7 +65,7 @@ class Session:
             codes = ", ".join(sorted({code for stage in self.stages for code in stage.failed}))
             raise BenchFailed(f"the first request was answered, and none of those after it: they failed with {codes}")
         return Run(
-            subject=_subject(order, load, first.ended_s - first.begun_s),
+            subject=_subject(order, load, first),
             stages=tuple(self.stages),
             pricing=self._pricing(),
             own_cost=order.own_cost,
@@ -87,7 +86,7 @@ class Session:
         return Pricing(why_unknown=why)
 
 
-def _subject(order: Order, load: Load, first_answer_s: float) -> Subject:
+def _subject(order: Order, load: Load, first: Outcome) -> Subject:
     return Subject(
         model=order.model,
         task=load.form.title,
@@ -96,7 +95,8 @@ def _subject(order: Order, load: Load, first_answer_s: float) -> Subject:
         seed=order.material.seed,
         url=order.endpoint.root,
         is_here=order.endpoint.is_here,
-        first_answer_s=first_answer_s,
+        first_answer_s=first.ended_s - first.begun_s,
+        answered_by=first.reply.routed or order.model,
     )
 
 

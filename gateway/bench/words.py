@@ -60,7 +60,10 @@ def _own_lines(bill: Bill, own: OwnCost) -> Iterator[str]:
 
 def warnings(run: Run) -> Iterator[str]:
     """What went wrong or makes the figures doubtful."""
-    if run.subject.is_here and run.about.load_before > BUSY_SHARE * run.about.threads:
+    subject = run.subject
+    if subject.answered_by != subject.model:
+        yield f"{subject.answered_by} answered: {subject.model} is another name of it, or it stands in for it."
+    if subject.is_here and run.about.load_before > BUSY_SHARE * run.about.threads:
         yield (
             f"Before the run {figure(run.about.load_before)} programs waited for the {run.about.threads} threads of "
             "this machine on average: the figures may be too low."

@@ -40,6 +40,7 @@ def run(*stages: Stage, model: str = "@cf/test/chat", **more: Any) -> Run:
         url="http://127.0.0.1:8787",
         is_here=True,
         first_answer_s=1.25,
+        answered_by=model,
     )
     about = About(
         at="2026-11-23T12:00:00+00:00",

@@ -52,9 +52,10 @@ def _requests(url: str, model: str) -> float:
     return sum(map(float, found))
 
 
-def test_an_alias_is_measured_like_its_row(bench: Bench) -> None:
+def test_an_alias_is_measured_like_its_row_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     run = bench.run("@cf/test/other", *SHORT)
     assert (run.subject.task, run.pricing.prices[0].price) == ("Text Embeddings", 11.0)
+    assert f"{EMBED} answered: @cf/test/other is another name of it" in capsys.readouterr().out
 
 
 def test_the_price_of_another_row_counts_if_it_is_named(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
