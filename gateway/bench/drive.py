@@ -78,7 +78,7 @@ class Drive:
             start_s, cpu_s = time.perf_counter(), time.process_time()
             outcomes = await self._turn(callers, plan.seconds, plan.most, watcher)
             busy = (time.process_time() - cpu_s) / max(time.perf_counter() - start_s, 1e-9)
-        window = Window.of(outcomes, start_s, plan.seconds)
+        window = Window.of(outcomes, start_s, plan.seconds, plan.most)
         in_pieces = self._load.streams or self._load.form.streams_media
         found = summarize(connections, outcomes, window, neurons, first=in_pieces)
         found = found.model_copy(update={"client_cores": busy})

@@ -21,10 +21,15 @@ class Window:
     end_s: float
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome], start_s: float, seconds: float) -> Window:
-        """So many seconds, or until the last answer if there was nothing more to ask."""
-        last_s = max((outcome.ended_s for outcome in outcomes), default=start_s + seconds)
-        return cls(start_s, min(start_s + seconds, last_s))
+    def of(cls, outcomes: Sequence[Outcome], start_s: float, seconds: float, most: int | None) -> Window:
+        """So many seconds, or until the last answer if no more than `most` were to be asked.
+
+        Who is told to come again after the end has stopped asking, but that time counts: it is spent waiting.
+        """
+        end_s = start_s + seconds
+        if most is not None and len(outcomes) >= most:
+            end_s = min(end_s, max(outcome.ended_s for outcome in outcomes))
+        return cls(start_s, end_s)
 
     @property
     def seconds(self) -> float:

@@ -13,25 +13,27 @@ from gateway.tasks.amounts import Amounts
 from tests.bench.outcomes import outcome, tokens
 
 
-def stage(*outcomes: Outcome, seconds: float = 10.0, first: bool = False) -> Stage:
-    window = Window.of(outcomes, 0.0, seconds)
+def stage(*outcomes: Outcome, seconds: float = 10.0, most: int | None = None, first: bool = False) -> Stage:
+    window = Window.of(outcomes, 0.0, seconds, most)
     return summarize(len(outcomes), outcomes, window, lambda one: one.reply.neurons, first=first)
 
 
 @pytest.mark.parametrize(
-    ("times", "seconds", "answers_per_s"),
+    ("times", "seconds", "most", "answers_per_s"),
     [
-        ([(0.0, 5.0), (5.0, 10.0)], 10.0, 0.2),
-        ([(0.0, 5.0), (5.0, 20.0)], 10.0, (1 + 1 / 3) / 10),
-        ([(0.0, 60.0)], 20.0, 1 / 60),
-        ([(0.0, 0.5), (0.5, 1.0)], 10.0, 2.0),
+        ([(0.0, 5.0), (5.0, 10.0)], 10.0, None, 0.2),
+        ([(0.0, 5.0), (5.0, 20.0)], 10.0, None, (1 + 1 / 3) / 10),
+        ([(0.0, 60.0)], 20.0, None, 1 / 60),
+        ([(0.0, 60.0)], 20.0, 1, 1 / 60),
+        ([(0.0, 0.5), (0.5, 1.0)], 10.0, 2, 2.0),
+        ([(0.0, 0.5), (0.5, 1.0)], 10.0, None, 0.2),
     ],
-    ids=["within", "one goes on", "slower than the time", "nothing more to ask"],
+    ids=["within", "one goes on", "slower", "slower and the last", "nothing more to ask", "then told to wait"],
 )
 def test_a_request_counts_with_the_share_of_its_time_that_was_measured(
-    times: list[tuple[float, float]], seconds: float, answers_per_s: float
+    times: list[tuple[float, float]], seconds: float, most: int | None, answers_per_s: float
 ) -> None:
-    found = stage(*(outcome(begun, ended) for begun, ended in times), seconds=seconds)
+    found = stage(*(outcome(begun, ended) for begun, ended in times), seconds=seconds, most=most)
     assert found.answers_per_s == pytest.approx(answers_per_s)
     assert found.answered == len(times)
 
