@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def check_names(specs: Sequence[ModelSpec], where: str) -> None:
             if name in owner:
                 raise ConfigError(f"{where}, row {spec.name}: the name {name} is already taken by {owner[name]}")
             owner[name] = spec.name
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that no row has: those that it is like."""
+    near = get_close_matches(name, list(known))
+    return f"; did you mean {' or '.join(near)}?" if near else "; `gateway models list` shows the rows"
 
 
 def with_file_settings(settings: Settings, path: Path) -> Settings:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from gateway import __version__
 from gateway.cli import keys, models, ready, reload, serve, top
+from gateway.cli.bench import command as bench
 from gateway.cli.doctor import command as doctor
 from gateway.errors import GatewayError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("ready")(ready.ready)
 app.command("top")(top.top)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 models.app.command("reload")(reload.reload)
 app.add_typer(models.app, name="models", help="Weights: list, pull, verify, remove; and reload models.yaml.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from gateway.cli.progress import TransferBar, megabytes
 from gateway.cli.serve import read_settings
 from gateway.config import ConfigError, ModelSpec, Settings
 from gateway.errors import GatewayError
-from gateway.models_file import find_models_file, load_specs
+from gateway.models_file import find_models_file, load_specs, similar
 from gateway.weights.lock import FILE_NAME, Lock
 from gateway.weights.store import Store
 
@@ -38,7 +38,7 @@ class Catalog:
         owners = {name: spec for spec in self.specs for name in (spec.name, *spec.aliases)}
         for name in names:
             if name not in owners:
-                raise ConfigError(f"no model {name} in models.yaml{_near(name, owners)}")
+                raise ConfigError(f"no model {name} in models.yaml{similar(name, owners)}")
         return [owners[name] for name in names]
 
 
@@ -190,10 +190,3 @@ def _each(specs: Sequence[ModelSpec], act: Callable[[ModelSpec], str]) -> None:
             terminal.say(f"error: {error.detail}", stderr=True)
     if has_failed:
         raise typer.Exit(1)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(known))
-    return f"; did you mean {' or '.join(near)}?" if near else "; `gateway models list` shows the rows"

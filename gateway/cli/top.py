@@ -32,24 +32,16 @@ All = Annotated[bool, typer.Option("--all", help="Also models that are not loade
 
 def top(url: Url = None, every: Every = 1.0, once: Once = False, show_all: All = False) -> None:
     """Show the models of a running gateway: state, memory, queues, throughput. Its key, if any, is in GATEWAY_KEY."""
+    from gateway.cli.address import default_url
     from gateway.cli.looks import Watcher
 
     console = terminal.console()
-    with closing(Watcher(url or _default_url(), os.environ.get("GATEWAY_KEY"))) as watcher:
+    with closing(Watcher(url or default_url(), os.environ.get("GATEWAY_KEY"))) as watcher:
         first = watcher.look()
         if once or not console.is_terminal:
             console.print(screen(first, None, show_all=show_all))
         else:
             _follow(watcher, first, every, console, show_all=show_all)
-
-
-def _default_url() -> str:
-    from gateway.cli.serve import read_settings
-
-    settings = read_settings({})
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - where it listens
-    scheme = "http" if settings.tls_cert is None else "https"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _follow(watcher: Watcher, first: Look, every_s: float, console: Console, *, show_all: bool) -> None:

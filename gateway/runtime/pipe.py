@@ -37,7 +37,10 @@ class Pipe:
             self._take()
 
     def _take(self) -> None:
-        data = self._connection.recv(1 << 20)
+        try:
+            data = self._connection.recv(1 << 20)
+        except OSError:  # A gateway that is killed before it has read our answers resets the connection.
+            data = b""
         if not data:
             os._exit(0)
         for payload in self._frames.feed(data):

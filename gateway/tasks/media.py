@@ -7,6 +7,7 @@ import math
 import struct
 import wave
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 
 # Formants of a, i and o in Hz (Peterson and Barney, 1952), and how long each rings.
@@ -50,10 +51,15 @@ def mulaw(samples: bytes, rate_hz: int, channels: int = 1) -> bytes:
 
 
 def picture(width: int = 64, height: int = 48) -> bytes:
-    """A grey RGB image as a PNG file (W3C PNG, third edition), sizes in pixels."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    rows = (b"\0" + bytes([128]) * 3 * width) * height
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    """A grey RGB image as a PNG file, sizes in pixels."""
+    return png([bytes([128]) * 3 * width] * height)
+
+
+def png(rows: Sequence[bytes]) -> bytes:
+    """An RGB image as a PNG file (W3C PNG, third edition): a row has three bytes for each pixel."""
+    header = struct.pack(">IIBBBBB", len(rows[0]) // 3, len(rows), 8, 2, 0, 0, 0)
+    pixels = b"".join(b"\0" + row for row in rows)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(map(_png_chunk, *zip(*chunks, strict=True)))
 
 
