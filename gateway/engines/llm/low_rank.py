@@ -45,9 +45,7 @@ def choices(names: Sequence[str], runs: Sequence[tuple[str | None, int]]) -> NDA
     return np.repeat(chosen, [rows for _, rows in runs], axis=0)
 
 
-def _product(
-    module: str, products: Mapping[str, Product], adapters: Mapping[str, Mapping[str, LowRank]]
-) -> Product:
+def _product(module: str, products: Mapping[str, Product], adapters: Mapping[str, Mapping[str, LowRank]]) -> Product:
     """The module's, which every adapter's change fits."""
     product = products.get(module)
     for name in (name for name, changes in adapters.items() if module in changes):
