@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.api import State, install
 from gateway.api.control import Command, control
 from gateway.api.keyring import Keyring
+from gateway.api.live.seats import Seats
 from gateway.api.presence import Presence
 from gateway.api.remote.deferred import Deferred
 from gateway.api.remote.media import RemoteMedia
@@ -90,6 +91,7 @@ def _parts(settings: Settings, specs: Sequence[ModelSpec], pinned: Lock | None) 
         metrics=metrics,
         keys=keys,
         presence=Presence(store, specs),
+        seats=Seats(settings.max_sessions),
         batches=Batches(BatchStore(settings.home / "batches"), registry.get, Deferred(media).completed),
         media=media,
         tracing=Tracing.of(settings),

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     max_cost: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="what one request may be estimated to take: UNIT=N, comma-separated"
     )
+    max_sessions: int = Field(256, ge=1, description="WebSocket sessions that may be open at once")
+    max_sessions_per_key: int = Field(64, ge=0, description="how many of them each key may have; 0: all")
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
     media_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
