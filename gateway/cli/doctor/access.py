@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from gateway.api.control import is_served
 from gateway.api.keyring import Keyring
+from gateway.api.socket_file import is_served
 from gateway.cli.doctor.finding import Finding, fault, note, ok
 from gateway.cli.serve import bind, control_socket
 from gateway.config import ConfigError, Settings
