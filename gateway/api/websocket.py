@@ -48,7 +48,7 @@ async def converse(websocket: WebSocket) -> None:
     if kind is None:
         raise BadInput("this model does not speak over a WebSocket")
     session = kind(chosen, query)
-    with state.seats.taken(chosen.caller.sha256, chosen.caller.max_sessions or 0):
+    with state.seats.portion(chosen.caller.sha256, chosen.caller.max_sessions or 0).take(1):
         await websocket.accept()
         await _serve(websocket, session)
 

@@ -114,7 +114,7 @@ async def test_only_so_many_sessions_are_open_at_once(live: Live) -> None:
     most = live.app.state.gateway.settings.max_sessions
     async with live.connect("flux", **PCM), AsyncExitStack() as others:
         for number in range(most - 1):
-            others.enter_context(live.app.state.gateway.seats.taken(number, 0))
+            others.enter_context(live.app.state.gateway.seats.portion(number, 0).take(1))
         status, (code, _) = await refused(live.url("flux", **PCM), authorization="Bearer any")
     assert (status, code) == (429, 3040)
     async with live.connect("flux", **PCM) as client:
@@ -141,11 +141,11 @@ async def test_one_key_has_its_share_of_the_sessions_and_others_are_unharmed(tmp
         await opened(modest)
         assert await denied(greedy) == (429, 3040)
         await first.close()
-        await until(lambda: len(app.state.gateway.seats) == 2)
+        await until(lambda: app.state.gateway.seats.taken == 2)
         for _ in range(3):
             await opened(favoured)
         assert await denied(modest) == (429, 3040)  # the whole gateway is full
-    await until(lambda: len(app.state.gateway.seats) == 0)
+    await until(lambda: app.state.gateway.seats.taken == 0)
 
 
 async def test_without_keys_one_caller_may_have_all_sessions(tmp_path: Path) -> None:
@@ -160,12 +160,12 @@ async def test_without_keys_one_caller_may_have_all_sessions(tmp_path: Path) -> 
 
 async def test_a_caller_who_leaves_gives_the_place_back(live: Live) -> None:
     seats = live.app.state.gateway.seats
-    taken = len(seats)
+    taken = seats.taken
     client = await live.connect("flux", **PCM)
-    assert len(seats) == taken + 1
+    assert seats.taken == taken + 1
     await client.send(sound(1, 2))
     client.transport.abort()
-    await until(lambda: len(seats) == taken)
+    await until(lambda: seats.taken == taken)
 
 
 async def test_sound_waits_for_room_and_is_forgotten_once_heard() -> None:
