@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -27,6 +28,8 @@ from gateway.runtime.stream_loop import StreamLoop
 from gateway.tasks import TASKS, Task
 
 log = structlog.get_logger("gateway.worker")
+# The folders of an absolute path; not those of an address, a model's name or a relative path.
+_WAY = re.compile(r"(?<![\w:/.@~-])/(?:[^\s/'\"]+/)+")
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,11 @@ class Child:
 
 
 def _reason(error: BaseException, files: Path) -> str:
-    """The reason for a caller: the last line of a traceback, without the frames and without the way to `files`."""
+    """The reason for a caller: the last line of a traceback, without the frames and without the way to any file."""
     text = error.detail if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
     if files.is_absolute():
         text = text.replace(str(files), files.name)
+    text = _WAY.sub("", text)
     return (text.strip().splitlines() or [type(error).__name__])[0][:500]
 
 

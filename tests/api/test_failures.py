@@ -139,7 +139,8 @@ async def test_where_the_weights_are_is_not_told(tmp_path: Path) -> None:
     async with app.router.lifespan_context(app), client_of(app, headers=BEARER) as client:
         text = (await client.post(run_path("lost"), json={"text": "a"})).text
     assert "OSError: no model.safetensors found in directory weights, only weights/notes.txt" in text
-    assert str(tmp_path) not in text
+    assert "nor 'model.bin' of @local/other, see https://docs.example/a/b" in text
+    assert str(tmp_path.parent) not in text
 
 
 async def test_a_full_queue_refuses_at_once(served: Served) -> None:
