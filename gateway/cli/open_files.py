@@ -10,12 +10,18 @@ ENOUGH_FILES = 65_536
 OTHERS = 256
 
 
+def allowed_files() -> int:
+    """How far this user may raise the limit of open files, as far as that is useful."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+
+
 def allow_files() -> int:
-    """Raise the limit of open files as far as this user may, and that is useful; the limit from now on."""
+    """Raise the limit of open files so far; the limit from now on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return ENOUGH_FILES
-    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+    wanted = allowed_files()
     if wanted > soft:
         with contextlib.suppress(ValueError, OSError):  # some systems have a further limit, and tell only so
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.cli.doctor import access
 from gateway.cli.open_files import allow_files, room_for_connections
+from gateway.config import Settings
 from tests.chaos import raw
 from tests.chaos.test_front import HEADERS, ROOT
 from tests.server import gateway, write_models
@@ -37,6 +39,12 @@ def test_silent_connections_beyond_the_limit_of_open_files_keep_nobody_out(tmp_p
 )
 def test_what_else_needs_files_is_left_some(files: int, wanted: int, room: int) -> None:
     assert room_for_connections(files, wanted) == room
+
+
+@pytest.mark.parametrize(("files", "level"), [(1024, "note"), (65_536, "ok")])
+def test_the_doctor_tells_of_a_limit_below_the_wanted_connections(files: int, level: str, tmp_path: Path) -> None:
+    (finding,) = access.connections(Settings(home=tmp_path), files)
+    assert (finding.level, "LimitNOFILE" in finding.fix) == (level, level == "note")
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_may_be() -> None:
