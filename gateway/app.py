@@ -16,6 +16,7 @@ from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.api.remote.deferred import Deferred
 from gateway.api.remote.media import RemoteMedia
+from gateway.api.shares import Shares
 from gateway.api.tracing import Tracing, framework_telemetry
 from gateway.config import GIB, ModelSpec, Settings
 from gateway.engines.automatic import engine_name
@@ -33,6 +34,8 @@ from gateway.runtime.steward import Steward
 from gateway.weights.footprint import Footprints
 from gateway.weights.lock import Lock
 from gateway.weights.store import Store
+
+BODY_SHARE = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _parts(settings: Settings, specs: Sequence[ModelSpec], pinned: Lock | None) 
         metrics=metrics,
         keys=keys,
         presence=Presence(store, specs),
+        seats=Shares(settings.max_sessions),
+        bodies=Shares(body_budget_bytes(settings)),
         batches=Batches(BatchStore(settings.home / "batches"), registry.get, Deferred(media).completed),
         media=media,
         tracing=Tracing.of(settings),
@@ -123,6 +128,13 @@ def _lifespan(state: State, management: Management | None) -> Callable[[FastAPI]
                 await state.tracing.stop()
 
     return lifespan
+
+
+def body_budget_bytes(settings: Settings) -> int:
+    """How much of requests' bodies the front holds at once, unless it is set: a part of what models do not get."""
+    if settings.body_budget_bytes is not None:
+        return settings.body_budget_bytes
+    return max(2 * settings.max_body_bytes, min(int(host_limit_bytes() * BODY_SHARE), GIB))
 
 
 def new_steward(settings: Settings) -> Steward:

@@ -56,12 +56,18 @@ class Settings(BaseSettings):
     max_cost: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="what one request may be estimated to take: UNIT=N, comma-separated"
     )
+    max_connections: int = Field(10_000, ge=1, description="fewer where the process may open fewer files")
+    max_sessions: int = Field(256, ge=1, description="WebSocket sessions that may be open at once")
+    max_sessions_per_key: int = Field(64, ge=0, description="how many of them each key may have; 0: all")
     tls_cert: Path | None = Field(None, description="PEM file of the certificate and its chain; then HTTPS is served")
     tls_key: Path | None = Field(None, description="PEM file of its private key; default: in the certificate's file")
     media_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="hosts that pictures named by address are fetched from, comma-separated; empty: none"
     )
     max_body_bytes: int = Field(100 * MIB, ge=1024)
+    body_budget_bytes: int | None = Field(
+        None, ge=1024, description="bodies of all requests at once; default: 1/16 of the memory, at most 1 GiB"
+    )
     client_timeout_s: float = Field(
         60.0, gt=0, description="how long a client may take over a request's head, or neither send nor take anything"
     )

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.server import gateway
-from tests.test_dockerfile import last, settings, site, sources
+from tests.test_dockerfile import all_of, last, settings, site, sources
 
 __all__ = ["site", "sources"]
 
@@ -95,6 +95,21 @@ def container(site: Path, tmp_path: Path) -> Container:
     (tmp_path / "home" / "models.yaml").write_text(MODELS)
     tmp_path.chmod(0o755)
     return Container(tmp_path)
+
+
+def test_the_image_gets_a_user_without_a_shell_who_owns_the_volume(tmp_path: Path) -> None:
+    shutil.copytree("/etc", tmp_path / "etc", symlinks=True, ignore=shutil.ignore_patterns("*.lock"))
+    (tmp_path / "lib").mkdir()
+    enter = f"mount --make-rprivate / && mount --bind {tmp_path}/etc /etc && mount --bind {tmp_path}/lib /var/lib"
+    (users,) = (run.text for run in all_of("RUN", "final") if "useradd" in run.text)
+    told = 'id gateway && getent passwd gateway && stat --format "%u:%g %a %n" /var/lib/gateway'
+    done = subprocess.run(
+        ["unshare", "--mount", "/bin/sh", "-c", f"{enter} && {users} && {told}"], capture_output=True, text=True
+    )
+    identity, entry, volume = done.stdout.splitlines()
+    assert identity == "uid=10001(gateway) gid=10001(gateway) groups=10001(gateway)", done.stderr
+    assert entry.endswith(":/tmp:/usr/sbin/nologin")
+    assert volume == f"{last('USER').text} 750 {last('VOLUME').text}"
 
 
 def test_nothing_but_the_volume_and_tmp_can_be_written(container: Container) -> None:

@@ -127,6 +127,23 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _knows_packages() -> bool:
+    """Whether this system has apt and its lists of packages."""
+    try:
+        return "Candidate" in subprocess.run(["apt-cache", "policy", "tini"], capture_output=True, text=True).stdout
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _knows_packages(), reason="there is no apt with lists of packages")
+def test_the_systems_packages_exist_and_go_together() -> None:
+    (run,) = all_of("RUN", "base")
+    update, install, clean = run.text.split(" && ")
+    assert (update, clean) == ("apt-get update", "rm -rf /var/lib/apt/lists/*")
+    done = subprocess.run(["/bin/sh", "-c", f"{install} --simulate"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_list_of_wheels_is_that_of_the_package_and_every_one_is_pinned(sources: Path) -> None:
     (run,) = all_of("RUN", "requirements")
     assert shell(run.text, sources).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -24,6 +25,7 @@ class Key(msgspec.Struct, frozen=True):
     The defaults are what every key could do before there was a choice, so that older files mean what they meant.
     `accounts` are lower-case ids, none for all that are served. `rate_limits` are requests a minute by task,
     `max_cost` amounts by unit that one request may be estimated to take; a task or unit that is not there has no bound.
+    `max_sessions` are WebSocket sessions open at once: None as the settings say, 0 all that there may be.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Key(msgspec.Struct, frozen=True):
     accounts: tuple[str, ...] = ()
     rate_limits: Mapping[str, int] = {}
     max_cost: Mapping[Unit, int] = {}
+    max_sessions: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 # Whoever comes while there are no keys; may do everything.

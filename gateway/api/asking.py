@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
+from gateway.api.access import Scope
 from gateway.api.bodies import (
     LARGE_BYTES,
     Asked,
@@ -21,11 +22,26 @@ from gateway.api.bodies import (
     to_document,
 )
 from gateway.api.documents import decode_json, decode_media
+from gateway.api.exchange import exchange_of
 from gateway.api.remote.places import places
 from gateway.api.state import state_of
 from gateway.api.streams import unless_disconnected
 from gateway.errors import BadInput
 from gateway.tasks import Task
+
+
+async def body_of(request: Request, limit_bytes: int) -> bytes:
+    """The body, of at most `limit_bytes` and what the settings allow.
+
+    Until the answer is over it counts towards what the caller may have the gateway hold. Raises as `read_body` does,
+    and `Overloaded` where callers have sent as much as there is room for.
+    """
+    state, exchange = state_of(request), exchange_of(request.scope)
+    settings, caller = state.settings, exchange.require(Scope.RUN)
+    share = state.bodies.most // 2 if caller.sha256 else 0  # without keys there is only one caller
+    exchange.body = state.bodies.portion(caller.sha256, share)
+    limit_bytes = min(settings.max_body_bytes, limit_bytes)
+    return await read_body(request.headers, request.receive, limit_bytes, settings.client_timeout_s, exchange.body.take)
 
 
 async def read_document(request: Request, limit_bytes: int, media_fields: Iterable[str] = ()) -> tuple[Any, int]:
@@ -34,8 +50,7 @@ async def read_document(request: Request, limit_bytes: int, media_fields: Iterab
     `media_fields` are those of an object under `input` that may be media written as numbers.
     """
     state = state_of(request)
-    limit_bytes = min(state.settings.max_body_bytes, limit_bytes)
-    body = await read_body(request.headers, request.receive, limit_bytes, state.settings.client_timeout_s)
+    body = await body_of(request, limit_bytes)
     if not is_json(media_type(request.headers), body):
         raise BadInput("Type mismatch of '/', 'binary' not in 'object'")
     if len(body) > LARGE_BYTES:

@@ -50,8 +50,14 @@ def asked_of(task: Task, document: Any, query: Mapping[str, Any] | None = None) 
     return Asked(form.parse(document, query), form, may_wait(document))
 
 
-async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_s: float = STALL_S) -> bytes:
-    """The whole body, of which never more than `limit_bytes` and one message are held.
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    limit_bytes: int,
+    stall_s: float = STALL_S,
+    take: Callable[[int], object] = lambda size_bytes: None,
+) -> bytes:
+    """The whole body, of which never more than `limit_bytes` and one message are held; `take` is told of each part.
 
     Raises `RequestTooLarge`, `MissingBody`, `RequestAborted` if the client left, `RequestTimeout` if it sent nothing
     for `stall_s`, or is that far behind `MIN_BYTES_PER_S`, and `BadInput` for a compressed body, whose real size nobody
@@ -75,9 +81,11 @@ async def read_body(headers: Headers, receive: Receive, limit_bytes: int, stall_
             ) from None
         if message["type"] == "http.disconnect":
             raise RequestAborted
-        body += message.get("body", b"")
-        if len(body) > limit_bytes:
+        part = message.get("body", b"")
+        if len(body) + len(part) > limit_bytes:
             raise _too_large(limit_bytes)
+        take(len(part))
+        body += part
         if not message.get("more_body", False):
             break
     if not body:

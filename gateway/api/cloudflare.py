@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.api import batches
 from gateway.api.answering import reply
-from gateway.api.asking import asked_in, parsed, read_document
-from gateway.api.bodies import may_wait, number_fields, read_body
+from gateway.api.asking import asked_in, body_of, parsed, read_document
+from gateway.api.bodies import may_wait, number_fields
 from gateway.api.choosing import Chosen, choose
 from gateway.api.envelope import success
 from gateway.api.routes import RunRoute
@@ -46,12 +46,10 @@ _RUN_NAMED = {
 
 async def run(request: Request) -> Response:
     """Run the model named in the path. Raises `GatewayError`."""
-    state = state_of(request)
     name = request.path_params["model_name"]
     # Some clients escape a name that a library escapes once more; the server undoes one of the two.
     chosen = _spoken_to(await choose(request, unquote(name) if "%" in name else name))
-    limit_bytes = min(state.settings.max_body_bytes, chosen.task.max_body_bytes)
-    body = await read_body(request.headers, request.receive, limit_bytes, state.settings.client_timeout_s)
+    body = await body_of(request, chosen.task.max_body_bytes)
     if batches.may_be_batch(request, body) and (answer := await batches.answer(request, chosen, body)) is not None:
         return answer
     return await reply(request, chosen, await asked_in(request, chosen.task, body), success)

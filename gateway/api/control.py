@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 
+from gateway.api.socket_file import listen
 from gateway.errors import GatewayError
 
 MAX_LINE_BYTES = 1 << 16
@@ -38,7 +37,7 @@ async def control(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[
             open_now.discard(task)
 
     try:
-        listener = _bound(path)
+        listener = listen(path)
         server = await asyncio.start_unix_server(accepted, sock=listener, limit=MAX_LINE_BYTES)
     except OSError as error:
         log.warning("no management socket", path=str(path), reason=error.strerror or str(error))
@@ -52,35 +51,6 @@ async def control(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[
             task.cancel()
         await asyncio.gather(*open_now, return_exceptions=True)
         await asyncio.to_thread(path.unlink, missing_ok=True)
-
-
-def _bound(path: Path) -> socket.socket:
-    """A socket at `path`, in a folder that nobody else can enter; one that a killed server left is replaced."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if is_served(path):
-        raise OSError(f"another server listens at {path}")
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def is_served(path: Path) -> bool:
-    """Whether a gateway listens there: one that was killed leaves its socket behind."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 async def _converse(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.types import Scope
 
 from gateway.api import access
+from gateway.api.shares import Portion
 from gateway.errors import PermissionMissing
 from gateway.runtime.timing import Timing
 
@@ -24,7 +25,8 @@ class Exchange:
     `traceparent` (W3C Trace Context) names the request's span; empty if none is exported.
     `caller` is whose key it is, or None if nobody had to show one.
     `neurons` is what the answer, or a whole session, would have cost on Cloudflare, if its model has a price and it is
-    known in time. `audio_s` is how much sound a session has heard.
+    known in time. `audio_s` is how much sound a session has heard. `body` is what the request has of the memory for
+    bodies; whoever began the exchange gives it back at the end.
     """
 
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -38,6 +40,7 @@ class Exchange:
     is_openai: bool = False
     neurons: float | None = None
     audio_s: float | None = None
+    body: Portion | None = None
     timing: Timing = field(default_factory=Timing)
     traceparent: str = ""
 

@@ -79,6 +79,8 @@ class Front:
                 raise
             await failure(error, exchange)(scope, receive, tagged)
         finally:
+            if exchange.body is not None:
+                exchange.body.close()
             self._account(exchange, scope, time.perf_counter() - started)
             if exchange.traceparent and self._tracing is not None:
                 self._tracing.end(exchange)

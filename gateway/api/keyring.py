@@ -36,6 +36,7 @@ class Keyring:
         clock: Callable[[], float] = time.monotonic,
         rate_limits: Mapping[str, int] = MappingProxyType({}),
         max_cost: Mapping[Unit, int] = MappingProxyType({}),
+        max_sessions: int | None = None,
     ) -> None:
         """Hashes in `fixed` come from settings, and so do the limits, which count where a key has none of its own.
 
@@ -47,10 +48,12 @@ class Keyring:
         self.file = file
         self._rate_limits = rate_limits
         self._max_cost = max_cost
+        self._max_sessions = max_sessions
         self._fixed = tuple(Key(f"GATEWAY_KEY_HASHES {number}", value) for number, value in enumerate(fixed, 1))
         self._clock = clock
         self._keys: tuple[Key, ...] = ()
-        self.anyone = self._settled(ANYONE)
+        # Who come without keys are one caller, with nobody to take a share from.
+        self.anyone = self._settled(msgspec.structs.replace(ANYONE, max_sessions=0))
         self._stamp: Stamp | None = None
         self._checked = clock()
         self.closed = bool(fixed)
@@ -64,6 +67,7 @@ class Keyring:
             settings.key_hashes,
             rate_limits=limits.rate_limits(settings.rate_limits, "GATEWAY_RATE_LIMITS"),
             max_cost=limits.max_cost(settings.max_cost, "GATEWAY_MAX_COST"),
+            max_sessions=settings.max_sessions_per_key,
         )
 
     def find(self, key: bytes) -> Key | None:
@@ -102,9 +106,10 @@ class Keyring:
         self.closed = self.closed or stamp is not None
 
     def _settled(self, key: Key) -> Key:
-        """`key` with the limits that count: one for each task and unit that has any."""
+        """`key` with the limits that count: one for each task and unit that has any, and that of sessions."""
         return msgspec.structs.replace(
             key,
             rate_limits=limits.settled(key.rate_limits, self._rate_limits, limits.TASK_NAMES),
             max_cost=limits.settled(key.max_cost, self._max_cost, limits.UNITS),
+            max_sessions=self._max_sessions if key.max_sessions is None else key.max_sessions,
         )

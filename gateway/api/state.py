@@ -11,6 +11,7 @@ from gateway.api.keyring import Keyring
 from gateway.api.presence import Presence
 from gateway.api.rate import RateLimiter
 from gateway.api.remote.media import RemoteMedia
+from gateway.api.shares import Shares
 from gateway.api.tracing import Tracing
 from gateway.config import Settings
 from gateway.runtime.batches import Batches
@@ -18,7 +19,6 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.registry import Registry
 
 LARGE_BODIES_AT_ONCE = 2
-SESSIONS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class State:
     """The parts a request meets, kept at `app.state.gateway`.
 
     `parsing` bounds how many large bodies are decoded at once: the decoded form of a body can be many
-    times its size. `sessions` bounds how many WebSockets are open at once. `media` is there if hosts are permitted
+    times its size. `seats` bounds how many WebSockets are open at once,
+    `bodies` how many bytes of bodies are read or worked on. `media` is there if hosts are permitted
     that pictures may be fetched from.
     """
 
@@ -36,11 +37,12 @@ class State:
     keys: Keyring
     presence: Presence
     batches: Batches
+    seats: Shares
+    bodies: Shares
     tracing: Tracing | None = None
     media: RemoteMedia | None = None
     parsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES_AT_ONCE))
     rates: RateLimiter = field(default_factory=RateLimiter)
-    sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS_AT_ONCE))
 
 
 def state_of(request: HTTPConnection) -> State:

@@ -20,7 +20,7 @@ from gateway.api.live.socket import NORMAL, TROUBLE, Closing, Socket, short
 from gateway.api.live.speak import SpeakSession
 from gateway.api.live.turns import TurnSession
 from gateway.api.state import state_of
-from gateway.errors import BadInput, GatewayError, NoRoute, Overloaded, RequestAborted
+from gateway.errors import BadInput, GatewayError, NoRoute, RequestAborted
 
 SESSIONS: dict[tuple[str, str], type[Session]] = {
     ("automatic-speech-recognition", "flux"): FluxSession,
@@ -48,9 +48,7 @@ async def converse(websocket: WebSocket) -> None:
     if kind is None:
         raise BadInput("this model does not speak over a WebSocket")
     session = kind(chosen, query)
-    if state.sessions.locked():
-        raise Overloaded
-    async with state.sessions:
+    with state.seats.portion(chosen.caller.sha256, chosen.caller.max_sessions or 0).take(1):
         await websocket.accept()
         await _serve(websocket, session)
 

@@ -39,6 +39,11 @@ MaxCost = Annotated[
         help="the most that one request may take: tokens=N, characters=N, audio_seconds=N, pixels=N, pixel_steps=N",
     ),
 ]
+MaxSessions = Annotated[
+    int | None,
+    typer.Option(min=0, help="WebSocket sessions open at once; 0: all that there may be; default: as the settings say"),
+]
+UNSET = "as the gateway's settings say"
 Name = Annotated[str, typer.Argument(help="as shown by `list`")]
 
 
@@ -56,16 +61,19 @@ def create(
     account: Accounts = None,
     rate_limit: RateLimits = None,
     max_cost: MaxCost = None,
+    max_sessions: MaxSessions = None,
     keys_file: KeysFile = None,
 ) -> None:
     """Make a key and print it, this once. From the first key on, every route but /health needs one."""
     file = _file(keys_file)
-    like = _permissions(scope, account or [], rate_limit or [], max_cost or [])
+    like = _permissions(scope, account or [], rate_limit or [], max_cost or [], max_sessions)
     typer.echo(file.create(name, like))
     typer.echo(f"Its hash is in {file.path}; the key itself is stored nowhere.", err=True)
 
 
-def _permissions(scopes: Sequence[str], accounts: Sequence[str], rates: Sequence[str], costs: Sequence[str]) -> Key:
+def _permissions(
+    scopes: Sequence[str], accounts: Sequence[str], rates: Sequence[str], costs: Sequence[str], sessions: int | None
+) -> Key:
     """What the options allow, as a key without a name; raises `ConfigError`."""
     from gateway.api import limits
     from gateway.api.access import Key, Scope
@@ -84,6 +92,7 @@ def _permissions(scopes: Sequence[str], accounts: Sequence[str], rates: Sequence
         accounts=tuple(account.lower() for account in accounts),
         rate_limits=limits.rate_limits(rates, "--rate-limit"),
         max_cost=limits.max_cost(costs, "--max-cost"),
+        max_sessions=sessions,
     )
 
 
@@ -116,12 +125,13 @@ def show(name: Name, keys_file: KeysFile = None) -> None:
         ("accounts", " ".join(key.accounts) or "all that are served"),
         ("requests a minute", _pairs(key.rate_limits)),
         ("most for one request", _pairs(key.max_cost)),
+        ("sessions at once", UNSET if key.max_sessions is None else key.max_sessions or "all that there may be"),
     ):
         typer.echo(f"{title:<21} {value}")
 
 
 def _pairs(limits: Mapping[Any, int]) -> str:
-    return " ".join(f"{name}={limit}" for name, limit in limits.items()) or "as the gateway's settings say"
+    return " ".join(f"{name}={limit}" for name, limit in limits.items()) or UNSET
 
 
 @app.command()

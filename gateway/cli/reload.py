@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.api.control import is_served
+from gateway.api.socket_file import PATTERN, is_served
 from gateway.cli.serve import control_socket, read_settings
 from gateway.config import ConfigError
 
@@ -46,7 +46,7 @@ def find_socket(home: Path, port: int | None) -> Path:
     """Where the gateway on this home, and on `port` if given, takes commands; raises `ConfigError`."""
     if port is not None:
         return control_socket(home, port)
-    found = sorted(path for path in (home / "run").glob("gateway-*.sock") if is_served(path))
+    found = sorted(path for path in (home / "run").glob(PATTERN) if is_served(path))
     if not found:
         raise ConfigError(f"no gateway runs on {home}: start one with `gateway serve`, or name its folder with --home")
     if len(found) > 1:

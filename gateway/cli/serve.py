@@ -14,7 +14,8 @@ import typer
 from pydantic import ValidationError
 
 from gateway import models_file
-from gateway.cli.allocator import share_one_heap
+from gateway.cli.allocator import give_back_freed, share_one_heap
+from gateway.cli.open_files import allow_files, room_for_connections
 from gateway.config import ConfigError, ModelSpec, Settings, describe
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")]
@@ -43,6 +44,8 @@ def serve(
 ) -> None:
     """Serve the models of models.yaml on Cloudflare's routes."""
     share_one_heap()
+    give_back_freed()
+    files = allow_files()
     given = {
         "host": host,
         "port": port,
@@ -66,7 +69,7 @@ def serve(
             from gateway.cli.models import ensure_starters
 
             ensure_starters(settings, specs)
-        run(settings, specs, path, listener)
+        run(settings, specs, path, listener, room_for_connections(files, settings.max_connections))
 
 
 def read_settings(given: dict[str, Any]) -> Settings:
@@ -133,12 +136,16 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket.socket) -> None:
-    """Serve until told to stop (SIGINT, SIGTERM): running requests get `settings.grace_s` to finish."""
+def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket.socket, connections: int) -> None:
+    """Serve at most so many connections until told to stop (SIGINT, SIGTERM).
+
+    Running requests get `settings.grace_s` to finish.
+    """
     import uvicorn
 
     from gateway import logs
     from gateway.api.live.socket import MAX_FRAME_BYTES
+    from gateway.api.lobby import Lobby
     from gateway.api.protocol import BoundedProtocol
     from gateway.api.upgrade import AnsweredUpgrade
     from gateway.app import Management, create_app
@@ -156,7 +163,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             loop="uvloop",
-            http=BoundedProtocol.patient_for(settings.client_timeout_s),
+            http=BoundedProtocol.bounded_by(settings.client_timeout_s, Lobby(connections)),
             ws=AnsweredUpgrade,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,

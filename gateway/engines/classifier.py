@@ -11,12 +11,13 @@ import numpy.typing as npt
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from gateway.config import ConfigError, Frozen, ModelSpec
-from gateway.engines.encoding import Encoder, tokenize, usable_window
+from gateway.engines.encoding import Encoder, usable_window
 from gateway.engines.head import Head, load_head
 from gateway.engines.options import read_options
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
 from gateway.engines.sequence_scores import SequenceScores
+from gateway.engines.token_ids import tokenize
 from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task, Usage
 from gateway.tasks.text_classification import Label, TextClassificationInput, TextClassificationOutput

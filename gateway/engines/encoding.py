@@ -19,19 +19,11 @@ from gateway.engines.hidden_states import hidden_states
 from gateway.engines.passes import TokenIds, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_sentence_model
+from gateway.engines.token_ids import opening, tokenize
 
 How = Literal["mean", "cls", "lasttoken"]
 HOW: tuple[How, ...] = get_args(How)
 Vectors = npt.NDArray[np.float32]
-
-
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], window: int) -> list[list[int]]:
-    """Each text's token ids with the special ones, cut to `window` as the model's own tokenizer cuts."""
-    encoded = tokenizer(
-        list(texts), truncation=True, max_length=window, return_attention_mask=False, return_token_type_ids=False
-    )
-    ids: list[list[int]] = encoded["input_ids"]
-    return ids
 
 
 def usable_window(config: Any, tokenizer: PreTrainedTokenizerBase, wanted: int | None) -> int:
@@ -67,8 +59,9 @@ class Encoder:
         return tokenize(self._tokenizer, texts, self.window)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of `text` with the special ones, whether or not they fit into the window."""
-        return len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        """Tokens of `text` with the special ones, whether or not they fit into the window; of a long one, some more."""
+        beginning = opening(self._tokenizer, text, self.window)
+        return len(self._tokenizer(beginning, truncation=False, verbose=False)["input_ids"])
 
     def prompt(self, role: str | None) -> str:
         """What the folder wants in front of texts of that role (`query`, `document`), or of any text by default."""

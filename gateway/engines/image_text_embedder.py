@@ -17,6 +17,7 @@ from gateway.engines.image_passes import ImageOptions, ImagePasses, Pass
 from gateway.engines.options import read_options
 from gateway.engines.passes import pad, pass_tokens, passes
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.token_ids import opening
 from gateway.engines.torch_engine import TorchEngine
 from gateway.errors import BadInput
 from gateway.tasks import Task
@@ -81,9 +82,9 @@ class _Texts:
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        encoded = self._tokenizer(
-            list(texts), truncation=True, max_length=self._window, padding="max_length" if self._padded else False
-        )
+        read = [opening(self._tokenizer, text, self._window) for text in texts]
+        padding = "max_length" if self._padded else False
+        encoded = self._tokenizer(read, truncation=True, max_length=self._window, padding=padding)
         ids: list[list[int]] = encoded["input_ids"]
         return ids
 

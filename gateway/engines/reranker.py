@@ -17,6 +17,7 @@ from gateway.engines.options import read_options
 from gateway.engines.passes import TokenIds
 from gateway.engines.pretrained import load_sentence_model
 from gateway.engines.sequence_scores import SequenceScores
+from gateway.engines.token_ids import opening, runs
 from gateway.engines.torch_engine import TorchEngine
 from gateway.tasks import Task, Usage
 from gateway.tasks.reranking import Ranking, RerankingInput, best_first
@@ -36,7 +37,10 @@ class Engine(TorchEngine):
         self.fill_passes(pads=self._scores.pads)
 
     def run(self, inputs: Sequence[RerankingInput]) -> Sequence[Ranking]:
-        """One ranking per input; of a pair beyond the window, the longer text loses its end first."""
+        """One ranking per input; of a pair beyond the window, the longer text loses its end first.
+
+        Of two texts that are beyond it themselves, each keeps half.
+        """
         pairs = [(input.query, context.text) for input in inputs for context in input.contexts]
         rows, types = self._tokenize(pairs)
         scores = self._scores.logits(rows, types)[:, 0].sigmoid().tolist()
@@ -51,11 +55,22 @@ class Engine(TorchEngine):
 
     def _tokenize(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[TokenIds], list[Types] | None]:
         """Token ids of each pair, and which text each token is of if the model wants to know."""
-        queries, texts = zip(*pairs, strict=True)
-        encoded = self._tokenizer(
-            list(queries), list(texts), truncation="longest_first", max_length=self._window, return_attention_mask=False
-        )
-        return encoded["input_ids"], encoded.get("token_type_ids")
+        opened: dict[str, str] = {}
+        for text in itertools.chain.from_iterable(pairs):
+            opened[text] = opened.get(text) or opening(self._tokenizer, text, self._window)
+        rows: list[TokenIds] = []
+        types: list[Types] = []
+        for part in runs([len(opened[query]) + len(opened[text]) for query, text in pairs]):
+            encoded = self._tokenizer(
+                [opened[query] for query, _ in pairs[part]],
+                [opened[text] for _, text in pairs[part]],
+                truncation="longest_first",
+                max_length=self._window,
+                return_attention_mask=False,
+            )
+            rows += encoded["input_ids"]
+            types += encoded.get("token_type_ids", ())
+        return rows, types or None
 
 
 def _scorer(model: CrossEncoder) -> Any:

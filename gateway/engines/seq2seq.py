@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
-from gateway.engines.encoding import tokenize, usable_window
+from gateway.engines.encoding import usable_window
 from gateway.engines.passes import TokenIds, pad, pass_tokens, passes
 from gateway.engines.precision import Precision
 from gateway.engines.pretrained import load_pretrained
+from gateway.engines.token_ids import tokenize
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from gateway.runtime.pricing import Till
 from gateway.runtime.stream_loop import StreamLoop
 from gateway.tasks import TASKS, Task
 
-# Of an absolute path, all but its last name.
-_FOLDERS = re.compile(r"(?<![\w.:/-])/(?:[^\s/:'\"()\[\],;]+/)+")
 log = structlog.get_logger("gateway.worker")
+# The folders of an absolute path; not those of an address, a model's name or a relative path.
+_WAY = re.compile(r"(?<![\w:/.@~-])/(?:[^\s/'\"]+/)+")
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,11 @@ class Child:
 
 
 def _reason(error: BaseException, files: Path) -> str:
-    """The reason for a caller: the last line of a traceback, without the frames, the way to `files` and other paths."""
+    """The reason for a caller: the last line of a traceback, without the frames and without the way to any file."""
     text = error.detail if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
     if files.is_absolute():
         text = text.replace(str(files), files.name)
-    if not isinstance(error, GatewayError):
-        text = _FOLDERS.sub("", text)
+    text = _WAY.sub("", text)
     return (text.strip().splitlines() or [type(error).__name__])[0][:500]
 
 

@@ -131,15 +131,16 @@ async def test_a_model_that_cannot_be_loaded(served: Served) -> None:
     assert (response.status_code, response.json()["errors"][0]["code"]) == (503, 3050)
 
 
-async def test_where_files_are_is_not_told(tmp_path: Path) -> None:
+async def test_where_the_weights_are_is_not_told(tmp_path: Path) -> None:
     files = tmp_path / "weights"
     files.mkdir()
     lost = row("lost", "text-classification", f"{FIXTURES}.names_its_files:Engine", source=f"file:{files}")
     app = create_app(Settings(home=tmp_path, grace_s=0.0), [lost])
     async with app.router.lifespan_context(app), client_of(app, headers=BEARER) as client:
         text = (await client.post(run_path("lost"), json={"text": "a"})).text
-    assert "OSError: no model.safetensors in weights, only weights/notes.txt (loading.py)" in text
-    assert str(tmp_path) not in text
+    assert "OSError: no model.safetensors found in directory weights, only weights/notes.txt" in text
+    assert "nor 'model.bin' of @local/other, see https://docs.example/a/b" in text
+    assert str(tmp_path.parent) not in text
 
 
 async def test_a_full_queue_refuses_at_once(served: Served) -> None:

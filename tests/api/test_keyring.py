@@ -136,6 +136,7 @@ def bad(**fields: Any) -> str:
         bad(rate_limits={"text-generaton": 5}),
         bad(rate_limits={"text-generation": -1}),
         bad(max_cost={"token": 5}),
+        bad(max_sessions=-1),
     ],
 )
 def test_a_broken_file_stops_the_start_and_changes_no_running_ring(path: Path, text: str) -> None:
@@ -200,11 +201,13 @@ def test_the_command_creates_lists_and_revokes(path: Path) -> None:
 
 def test_the_command_shows_what_a_key_was_made_to_do(path: Path) -> None:
     command, where = CliRunner(), ["--keys-file", str(path)]
+    bounds = ["--max-cost", "tokens=4000", "--max-sessions", "7"]
     options = ["--scope", "run", "--account", ACCOUNT.upper(), "--rate-limit", "*=9", "--rate-limit", "translation=2"]
-    made = command.invoke(keys_command, ["create", "--name", "team", *options, "--max-cost", "tokens=4000", *where])
+    made = command.invoke(keys_command, ["create", "--name", "team", *options, *bounds, *where])
     found = Keyring(KeyFile(path)).find(made.stdout.strip().encode())
     assert found is not None
     assert (found.scopes, found.accounts, found.max_cost) == ((Scope.RUN,), (ACCOUNT,), {"tokens": 4000})
+    assert found.max_sessions == 7
     assert (found.rate_limits["translation"], found.rate_limits["text-generation"]) == (2, 9)
     shown = command.invoke(keys_command, ["show", "team", *where]).stdout
     for line in (
@@ -212,6 +215,7 @@ def test_the_command_shows_what_a_key_was_made_to_do(path: Path) -> None:
         "scopes +run",
         r"requests a minute +\*=9 translation=2",
         "one request +tokens=4000",
+        "sessions at once +7",
     ):
         assert re.search(f"{line}\n", shown), line
     assert made.stdout.strip() not in shown

@@ -1,15 +1,20 @@
-"""What large bodies leave behind in the front process: no heap for each thread that parsed one."""
+"""What floods leave behind in the front process: no heap for each thread that parsed a body, and no memory."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import os
 import platform
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.chaos import raw
+from tests.chaos.abuse.site import forget_peak, peak_bytes
 from tests.server import Server, gateway, write_models
+from tests.waiting import eventually
 
 HEAP_BYTES = 64 << 20
 HEADERS = {"Authorization": "Bearer any"}
@@ -47,3 +52,25 @@ def test_threads_that_parse_bodies_have_no_heaps_of_their_own(tmp_path: Path) ->
         tasks = list(Path(f"/proc/{server.process.pid}/task").iterdir())
         assert len(tasks) > 2, "bodies were parsed in threads"
         assert thread_heaps(server.process.pid) == 0
+
+
+def resident_mib(pid: int) -> int:
+    """What a process has in memory now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give back in their own ways")
+def test_what_a_flood_took_comes_back(tmp_path: Path) -> None:
+    models = write_models(tmp_path / "models.yaml", "{name: '@test/see', task: image-classification, engine: fake}")
+    with gateway("--models", str(models), "--home", str(tmp_path)) as server, contextlib.ExitStack() as stack:
+        front = server.process.pid
+        assert httpx.post(server.run_url("@test/see"), json={}, headers=HEADERS, timeout=60).status_code == 400
+        before = resident_mib(front)
+        forget_peak(front)
+        unfinished = raw.head("@test/see", "x: " + "a" * 60_000)[:-4]
+        for _ in range(250):
+            connection = stack.enter_context(raw.connect(server))
+            connection.sendall(unfinished)
+        assert eventually(lambda: peak_bytes(front) >> 20 > before + 10), "the flood was held"
+        stack.close()
+        assert eventually(lambda: resident_mib(front) < before + 6)

@@ -126,6 +126,20 @@ def test_the_management_socket_is_its_owners_alone_and_gone_after_the_stop(tmp_p
     assert (nobody.returncode, "no gateway runs on" in nobody.stderr) == (1, True)
 
 
+def test_the_next_gateway_clears_away_what_a_killed_one_left_and_nobody_elses_socket(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with serving(tmp_path, row("a")) as lives, serving(tmp_path, row("a")) as dies:
+        mine, left = (run / f"gateway-{caller.server.port}.sock" for caller in (lives, dies))
+        assert eventually(lambda: mine.is_socket() and left.is_socket())
+        dies.server.stop(signal.SIGKILL)
+        assert left.is_socket()
+        with serving(tmp_path, row("a")) as follows:
+            third = run / f"gateway-{follows.server.port}.sock"
+            assert eventually(third.is_socket)
+            assert set(run.glob("*.sock")) == {mine, third}
+            assert reload(tmp_path, "--port", str(lives.server.port)).returncode == 0
+
+
 def said(path: Path, line: bytes) -> bytes:
     """The answer to one line; empty if the connection is closed instead."""
     with socket.socket(socket.AF_UNIX) as connection:

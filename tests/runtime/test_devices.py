@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from gateway.config import MIB
+from gateway.errors import Overloaded
 from gateway.runtime import nursery
 from gateway.runtime.memory import HOST
 from gateway.runtime.nursery import Nursery
@@ -44,6 +46,37 @@ async def test_a_model_larger_than_a_gpu_goes_where_its_row_allows(tmp_path: Pat
     async with serving(spec("located", memory_mib=300, device=device), using=using) as registry:
         model = registry.get("located")
         assert label(await model.infer(model.task.parse({"text": "where"}), Origin("r"))) == "cuda:1"
+
+
+async def test_a_full_gpu_lets_its_own_idle_model_go_and_no_other(tmp_path: Path) -> None:
+    using = means(5000, tmp_path)
+    using.steward.open(GPUS)
+    rows = [
+        spec("located", name=name, memory_mib=500, device=device)
+        for name, device in (("old", "cuda:0"), ("beside", "cuda:1"), ("host", "cpu"), ("new", "cuda:0"))
+    ]
+    async with serving(*rows, using=using) as registry:
+        for model in registry:
+            await model.infer(model.task.parse({"text": "where"}), Origin("r"))
+        states = {model.spec.name: model.state for model in registry}
+        assert states == {"old": "unloaded", "beside": "ready", "host": "ready", "new": "ready"}
+        ledger = using.steward.ledger
+        assert [ledger.reserved_bytes(name) for name in GPUS] == [500 * MIB, 500 * MIB]
+
+
+async def test_who_finds_a_gpu_full_is_told_who_holds_it(tmp_path: Path) -> None:
+    using = means(5000, tmp_path)
+    using.steward.open(GPUS)
+    pinned = spec("located", name="pinned", memory_mib=500, device="cuda:0", pin=True)
+    late = spec("located", name="late", memory_mib=500, device="cuda:0", memory_patience_s=0.1)
+    async with serving(pinned, late, using=using) as registry:
+        for name in ("pinned", "late"):
+            model = registry.get(name)
+            with contextlib.suppress(Overloaded):
+                await model.infer(model.task.parse({"text": "where"}), Origin("r"))
+        reason = str(registry.get("late").status()["reason"])
+        assert "500 MiB of cuda:0 memory (budget 900 MiB; held by pinned 500 MiB)" in reason
+        assert registry.get("pinned").state == "ready"
 
 
 async def test_an_engine_that_leaves_its_gpu_alone_is_accounted_for_on_the_host(tmp_path: Path) -> None:

@@ -233,6 +233,18 @@ def test_a_young_worker_teaches_its_peak_and_an_old_one_outgrows_it() -> None:
     assert tally.added_to(Measured(), 2.0) == Measured(cpu=Footprint(host_bytes=100 * MIB, load_s=2.0))
 
 
+def test_a_worker_outgrows_its_gpu_as_it_does_the_host() -> None:
+    told = Loaded(False, "cuda:0", {}, "", "", Taken(50 * MIB, 50 * MIB, 100 * MIB, 120 * MIB), 0)
+    tally = Tally(row(growth_mib=10), Measured(), "cuda:0", told)
+    assert tally.held() == {HOST: 50 * MIB, "cuda:0": 120 * MIB}
+    tally.batches = YOUNG_BATCHES + 1
+    tally.note(Taken(50 * MIB, 50 * MIB, 130 * MIB, 130 * MIB))
+    assert not tally.is_outgrown
+    tally.note(Taken(50 * MIB, 50 * MIB, 131 * MIB, 131 * MIB))
+    assert tally.is_outgrown
+    assert tally.added_to(Measured(), 1.0).cuda == Footprint(host_bytes=50 * MIB, gpu_bytes=120 * MIB, load_s=1.0)
+
+
 def test_what_an_engine_may_take_by_design_is_no_growth() -> None:
     tally = Tally(row(growth_mib=10), Measured(), HOST, loaded(50, 50, cache=1000 * MIB))
     tally.batches = YOUNG_BATCHES + 1

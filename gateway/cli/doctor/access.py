@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from gateway.api.control import is_served
 from gateway.api.keyring import Keyring
+from gateway.api.socket_file import is_served
 from gateway.cli.doctor.finding import Finding, fault, note, ok
+from gateway.cli.open_files import room_for_connections
 from gateway.cli.serve import bind, control_socket
 from gateway.config import ConfigError, Settings
 
@@ -28,6 +29,17 @@ def port(settings: Settings) -> Iterator[Finding]:
         yield fault("port", text, advice or "choose another with GATEWAY_HOST and GATEWAY_PORT")
     else:
         yield ok("port", f"{where} is free")
+
+
+def connections(settings: Settings, files: int) -> Iterator[Finding]:
+    """Whether a process that may have so many open files can have the connections that the settings want."""
+    room = room_for_connections(files, settings.max_connections)
+    told = f"{files} open files leave room for {room} connections"
+    if room < settings.max_connections:
+        fix = "raise the hard limit (`LimitNOFILE=65536`, `ulimit -Hn 65536`), or lower GATEWAY_MAX_CONNECTIONS"
+        yield note("connections", f"{told} of {settings.max_connections}", fix)
+    else:
+        yield ok("connections", told)
 
 
 def keys(settings: Settings) -> Iterator[Finding]:

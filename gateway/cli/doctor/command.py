@@ -44,6 +44,7 @@ def examine(settings: Settings, *, verify: bool, online: bool) -> Iterator[Findi
     """All findings, in the order in which one depends on another."""
     from gateway.app import new_steward
     from gateway.cli.doctor import access, machine, software, weights
+    from gateway.cli.open_files import allowed_files
     from gateway.runtime.nursery import Nursery
 
     gpus = asyncio.run(Nursery([]).gpu_budgets())
@@ -56,6 +57,7 @@ def examine(settings: Settings, *, verify: bool, online: bool) -> Iterator[Findi
     steward.open(gpus)
     yield from _rows(settings, steward.ledger, steward.footprints, verify=verify)
     yield from access.port(settings)
+    yield from access.connections(settings, allowed_files())
     yield from access.keys(settings)
     yield from access.hub(settings, online=online)
 

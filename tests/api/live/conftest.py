@@ -45,8 +45,8 @@ class Live:
         path = f"/client/v4/accounts/{ACCOUNT}/ai/run/@cf/test/{name}"
         return f"ws://127.0.0.1:{self.port}{path}?" + "&".join(f"{key}={value}" for key, value in pairs)
 
-    def connect(self, name: str, **query: Any) -> websockets.connect:
-        headers = {"authorization": "Bearer any"}
+    def connect(self, name: str, authorization: str = "Bearer any", **query: Any) -> websockets.connect:
+        headers = {"authorization": authorization}
         return websockets.connect(self.url(name, **query), additional_headers=headers, proxy=None, close_timeout=1)
 
 

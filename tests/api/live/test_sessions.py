@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.api.keyfile import sha256
+from gateway.api.access import Key
+from gateway.api.keyfile import KeyFile, sha256
 from gateway.api.live.socket import Closing, Socket
 from gateway.api.live.sound import MAX_KEPT_S, MAX_PENDING_S, Sound
 from gateway.app import create_app
@@ -109,28 +111,61 @@ async def test_a_live_form_has_no_answer_over_http(live: Live) -> None:
 
 
 async def test_only_so_many_sessions_are_open_at_once(live: Live) -> None:
-    sessions: asyncio.Semaphore = live.app.state.gateway.sessions
-    async with live.connect("flux", **PCM):
-        taken = 0
-        while not sessions.locked():
-            await sessions.acquire()
-            taken += 1
+    most = live.app.state.gateway.settings.max_sessions
+    async with live.connect("flux", **PCM), AsyncExitStack() as others:
+        for number in range(most - 1):
+            others.enter_context(live.app.state.gateway.seats.portion(number, 0).take(1))
         status, (code, _) = await refused(live.url("flux", **PCM), authorization="Bearer any")
-        for _ in range(taken):
-            sessions.release()
     assert (status, code) == (429, 3040)
     async with live.connect("flux", **PCM) as client:
         await client.send(CLOSE)
         await rest(client)
 
 
+async def test_one_key_has_its_share_of_the_sessions_and_others_are_unharmed(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    greedy, modest, favoured = file.create("a"), file.create("b"), file.create("c", Key("", "", max_sessions=3))
+    models = [row("flux", LISTEN, f"{FIXTURES}.hears:Engine", shape="flux")]
+    app = create_app(Settings(home=tmp_path, grace_s=0.0, max_sessions=5, max_sessions_per_key=2), models)
+    async with serving(app) as live, AsyncExitStack() as open_now:
+
+        async def opened(key: str) -> websockets.ClientConnection:
+            return await open_now.enter_async_context(live.connect("flux", f"Bearer {key}", **PCM))
+
+        async def denied(key: str) -> tuple[int, int]:
+            status, (code, _) = await refused(live.url("flux", **PCM), authorization=f"Bearer {key}")
+            return status, code
+
+        first, _ = await opened(greedy), await opened(greedy)
+        assert await denied(greedy) == (429, 3040)
+        await opened(modest)
+        assert await denied(greedy) == (429, 3040)
+        await first.close()
+        await until(lambda: app.state.gateway.seats.taken == 2)
+        for _ in range(3):
+            await opened(favoured)
+        assert await denied(modest) == (429, 3040)  # the whole gateway is full
+    await until(lambda: app.state.gateway.seats.taken == 0)
+
+
+async def test_without_keys_one_caller_may_have_all_sessions(tmp_path: Path) -> None:
+    models = [row("flux", LISTEN, f"{FIXTURES}.hears:Engine", shape="flux")]
+    app = create_app(Settings(home=tmp_path, grace_s=0.0, max_sessions=3, max_sessions_per_key=1), models)
+    async with serving(app) as live, AsyncExitStack() as open_now:
+        for _ in range(3):
+            await open_now.enter_async_context(live.connect("flux", **PCM))
+        status, (code, _) = await refused(live.url("flux", **PCM), authorization="Bearer any")
+        assert (status, code) == (429, 3040)
+
+
 async def test_a_caller_who_leaves_gives_the_place_back(live: Live) -> None:
-    sessions: asyncio.Semaphore = live.app.state.gateway.sessions
-    free = sessions._value
+    seats = live.app.state.gateway.seats
+    taken = seats.taken
     client = await live.connect("flux", **PCM)
+    assert seats.taken == taken + 1
     await client.send(sound(1, 2))
     client.transport.abort()
-    await until(lambda: sessions._value == free)
+    await until(lambda: seats.taken == taken)
 
 
 async def test_sound_waits_for_room_and_is_forgotten_once_heard() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny_seers, tiny_vision
+from tests import tiny, tiny_seers, tiny_text, tiny_vision
 from tests.chaos.abuse.site import NEIGHBOUR, Site
 from tests.engines import media, tiny_whisper
 from tests.seeing import uri
@@ -16,13 +16,27 @@ from tests.server import gateway, write_models
 
 ROOT = str(Path(__file__).parents[3])
 PHOTO = tiny_vision.picture(64, 64)
-SEES, HEARS, CHATS, DRAWS, DRAWS_2, SPEAKS, EMBEDS, LISTENS, COMPLETES = (
+SEES, HEARS, CHATS, DRAWS, DRAWS_2, SPEAKS, EMBEDS, LISTENS, COMPLETES, READS, RANKS = (
     f"@test/{name}"
-    for name in ("sees", "hears", "chats", "draws", "draws-2", "speaks", "embeds", "listens", "completes")
+    for name in (
+        "sees",
+        "hears",
+        "chats",
+        "draws",
+        "draws-2",
+        "speaks",
+        "embeds",
+        "listens",
+        "completes",
+        "reads",
+        "ranks",
+    )
 )
 WARM = {
     NEIGHBOUR: {"text": "a"},
     EMBEDS: {"text": "a"},
+    READS: {"text": "a"},
+    RANKS: {"query": "a", "contexts": [{"text": "a"}]},
     SPEAKS: {"text": "a"},
     DRAWS: {"prompt": "a"},
     LISTENS: {"audio": {"body": "AAAA", "contentType": "audio/wav"}},
@@ -46,7 +60,7 @@ WARM = {
 
 
 def rows(home: Path) -> list[str]:
-    """Real engines for pictures, sound, templates and grammars; fake ones where only the front is at risk."""
+    """Real engines for media, long texts, templates and grammars; fake ones where only the front is at risk."""
     seer = tiny_seers.seer(home / "seer", "qwen2_5_vl")
     exact = "device: cpu, dtype: float32, threads: 1"
     return [
@@ -60,6 +74,10 @@ def rows(home: Path) -> list[str]:
         f"source: 'file:{tiny_vision.image_classifier(home / 'resnet')}'}}",
         f"{{name: '{HEARS}', task: automatic-speech-recognition, shape: whisper, engine: whisper, {exact}, "
         f"source: 'file:{tiny_whisper.write(home / 'whisper')}'}}",
+        f"{{name: '{READS}', task: text-classification, engine: classifier, {exact}, "
+        f"source: 'file:{tiny.sequence_classifier(home / 'reader', ('a', 'b'))}'}}",
+        f"{{name: '{RANKS}', task: reranking, engine: reranker, {exact}, "
+        f"source: 'file:{tiny_text.cross_encoder(home / 'ranker')}'}}",
         f"{{name: '{CHATS}', task: text-generation, engine: llm, source: 'file:{seer}', {exact}}}",
         f"{{name: '{COMPLETES}', task: text-generation, shape: chat-completion, engine: llm, "
         f"source: 'file:{seer}', {exact}}}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.abuse.conftest import CHATS, COMPLETES, DRAWS, DRAWS_2, EMBEDS, SPEAKS
+from tests.chaos.abuse.conftest import CHATS, COMPLETES, DRAWS, DRAWS_2, EMBEDS, RANKS, READS, SPEAKS
 from tests.chaos.abuse.site import NEIGHBOUR, Site
 
 VAST = 10**18
@@ -62,6 +62,22 @@ class TestNumbers:
 
     def test_a_flood_of_batched_requests_is_refused(self, site: Site) -> None:
         site.refuses(NEIGHBOUR, json={"requests": [{"text": "a"}] * 200_000})
+
+
+class TestTexts:
+    """Models that cut texts to their window answer those of any length, and read no more of them than counts."""
+
+    @pytest.mark.parametrize("text", ["a" * 4_000_000, " " * 4_000_000, "a, b. " * 200_000, "\u00e9" * 1_000_000])
+    def test_a_text_of_megabytes_costs_what_its_window_does(self, site: Site, text: str) -> None:
+        with site.unmoved():
+            answer = site.post(READS, json={"text": text})
+        assert answer.status_code == 200, answer.text
+
+    @pytest.mark.parametrize("text", ["a/" * 200_000, " " * 1000 + "a/" * 200_000, "a" * 400_000])
+    def test_a_pair_of_texts_beyond_the_window_costs_what_the_window_does(self, site: Site, text: str) -> None:
+        with site.unmoved():
+            answer = site.post(RANKS, json={"query": text, "contexts": [{"text": text}] * 3})
+        assert answer.status_code == 200
 
 
 class TestDocuments:
