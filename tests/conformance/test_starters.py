@@ -78,11 +78,11 @@ def test_chat_knows_a_capital(client: Cloudflare) -> None:
     answer = run(
         client,
         CHAT,
-        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        messages=[{"role": "user", "content": "What is the capital of Japan?"}],
         temperature=0,
         max_tokens=40,
     )
-    assert "Paris" in answer["response"]
+    assert "Tokyo" in answer["response"]
     usage = answer["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert 0 < usage["completion_tokens"] <= 40

@@ -14,16 +14,21 @@ from pathlib import Path
 import openvino
 import openvino_genai
 
+from gateway.config import MIB
+from gateway.engines.llm.exact_groups import make_exact
 from gateway.engines.llm.facts import gguf_facts
 from gateway.engines.llm.fusion import fuse
+from gateway.engines.llm.group_minima import GroupMinima
 from gateway.engines.llm.openable import openable
 from gateway.engines.llm.product_names import name_products
 from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
 UNFINISHED = "making-"
+# Of a graph whose weights may be stored in twice as many bits: where a step has little to read, to compute less pays.
+SMALL_BYTES = 128 * MIB
 # Of what is made here besides the library's own form: another number has every file converted anew.
-FORM = 3
+FORM = 4
 logger = logging.getLogger(__name__)
 
 
@@ -91,14 +96,17 @@ def convert(gguf: Path, folder: Path) -> None:
     for name in ("openvino_model", "openvino_tokenizer", "openvino_detokenizer"):
         if not all((folder / f"{name}.{suffix}").is_file() for suffix in ("xml", "bin")):
             raise OSError(f"{name} was not written")
-    _fuse(folder)
+    _improve(folder, gguf)
     gguf_facts(gguf).save(folder)
 
 
-def _fuse(folder: Path) -> None:
+def _improve(folder: Path, gguf: Path) -> None:
     """Written beside what was read, whose weights are mapped into memory meanwhile, and then put in its place."""
     model = openvino.Core().read_model(folder / "openvino_model.xml")
-    name_products(model)
+    if name_products(model):
+        doubled = (folder / "openvino_model.bin").stat().st_size <= SMALL_BYTES
+        exact = make_exact(model, GroupMinima(gguf), doubled=doubled)
+        logger.info("products whose groups begin where the file says: %d", exact)
     joined = fuse(model)
     openvino.save_model(model, folder / "fused.xml", compress_to_fp16=False)
     del model

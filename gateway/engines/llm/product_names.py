@@ -11,6 +11,8 @@ from openvino import Model, Node, Output
 
 # How a graph names one product that stands for several.
 JOIN = "+"
+# How it names an input that has more behind it than the product's own.
+EXTENDED = "extended"
 READ = ("q_proj", "k_proj", "v_proj")
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ class Product:
 
 
 def name_products(model: Model) -> int:
-    """Give each product of a layer the name that its module has in transformers; how many have one now.
+    """Give each product the name that its module has in transformers; how many have one now.
 
     The conversion names nothing, but every layer of the models it knows (llama, qwen2, qwen3) has one attention and
     one Swish, in whose surroundings each product has its place.
@@ -39,7 +41,9 @@ def name_products(model: Model) -> int:
         names |= {f"model.layers.{layer}.self_attn.{name}": node for name, node in _of_attention(attention)}
     for layer, gate in enumerate(gates):
         names |= {f"model.layers.{layer}.mlp.{name}": node for name, node in _of_gate(gate)}
-    if len(attentions) != len(gates) or len({node.get_name() for node in names.values()}) != 7 * len(gates):
+    for name, head in _named("lm_head", _above(model.get_results()[0])):
+        names[name] = head
+    if len(attentions) != len(gates) or len({node.get_name() for node in names.values()}) != 7 * len(gates) + 1:
         logger.warning("the products of this graph are not laid out as expected, so it can have no adapters")
         return 0
     for name, node in names.items():
@@ -56,9 +60,9 @@ def find_products(model: Model) -> dict[str, Product]:
     found: dict[str, Product] = {}
     for node in filter(_is_product, model.get_ordered_ops()):
         names = node.get_friendly_name().split("/")[0].removeprefix("__module.").split(JOIN)
-        inputs = node.input_value(1).get_shape()[1 if node.get_attributes()["transpose_b"] else 0]
+        source, inputs = _source(node)
         for name, given in zip(names, _given(node, len(names)), strict=True):
-            found[name] = Product(node.input_value(0), given, inputs, given.get_partial_shape()[-1].get_length())
+            found[name] = Product(source, given, inputs, given.get_partial_shape()[-1].get_length())
     return found
 
 
@@ -70,6 +74,16 @@ def _is_product(node: Node) -> bool:
     while weights.get_type_name() in ("Convert", "Reshape", "Multiply", "Subtract"):
         weights = weights.input_value(0).get_node()
     return bool(weights.get_type_name() == "Constant")
+
+
+def _source(node: Node) -> tuple[Output, int]:
+    """What the product reads, without what it was extended by, and how many numbers that are."""
+    source, inputs = node.input_value(0), node.input_value(1).get_shape()
+    count = int(inputs[1 if node.get_attributes()["transpose_b"] else 0])
+    behind = source.get_node()
+    if behind.get_friendly_name().split("/")[0] != EXTENDED:
+        return source, count
+    return behind.input_value(0), count - behind.input_value(1).get_partial_shape()[-1].get_length()
 
 
 def _given(node: Node, parts: int) -> list[Output]:

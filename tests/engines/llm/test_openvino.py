@@ -10,13 +10,14 @@ import openvino_genai
 import pytest
 
 from gateway.engines.llm import Engine
+from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.decoding import Decoding
 from gateway.engines.llm.openvino import _uncut
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import BadInput, ContextExceeded
 from tests.engines.llm.streams import Conversation, Told, ask, ask_together, load, streamed
 
-QUESTION = "What is the capital of France?"
+QUESTION = "What is the capital of Japan?"
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 PROMPTS = [QUESTION, "What is 2 + 2?", "Name three colours.", "Say hello."]
 
@@ -28,11 +29,16 @@ def engine(smollm_file: Path) -> Engine:
 
 @pytest.fixture(scope="module")
 def library(smollm_file: Path) -> Any:
-    """OpenVINO GenAI itself, reading the file without any of our code; keys are stored as they are by ours."""
+    """OpenVINO GenAI itself over the converted file, without any other code of ours; keys are stored as ours are.
+
+    Over the file itself it computes other weights (`test_exact_groups.py`).
+    """
+    folder = converted(smollm_file)
+    assert folder is not None
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = 1
     settings = {"INFERENCE_PRECISION_HINT": "f32", "KEY_CACHE_QUANT_MODE": "BY_TOKEN"}
-    return openvino_genai.ContinuousBatchingPipeline(smollm_file, scheduler, "CPU", settings)
+    return openvino_genai.ContinuousBatchingPipeline(folder, scheduler, "CPU", settings)
 
 
 def rendered(question: str) -> str:
@@ -50,7 +56,7 @@ def directly(library: Any, question: str, **settings: Any) -> Told:
 
 def test_a_real_question_gets_its_answer(engine: Engine) -> None:
     told = ask(engine, prompt=QUESTION, temperature=0)
-    assert "Paris" in told.text
+    assert "Tokyo" in told.text
     assert told.finish_reason == "stop"
 
 
@@ -61,7 +67,7 @@ def test_transformers_reads_the_same_file(smollm_file: Path) -> None:
         temperature=0,
         max_tokens=8,
     )
-    assert "Paris" in told.text
+    assert "Tokyo" in told.text
     assert told.usage is not None
     assert told.usage.prompt_tokens == 37
 
@@ -145,7 +151,7 @@ def test_a_dropped_stream_ends_and_its_slot_is_free(engine: Engine) -> None:
     pages = engine._backend._model._stepper.schedule.pages  # type: ignore[attr-defined]
     assert pages.left == pages.count
     stayer = conversation.admit(prompt=QUESTION, temperature=0)
-    assert "Paris" in conversation.finish(stayer)[0].text
+    assert "Tokyo" in conversation.finish(stayer)[0].text
     assert not any(conversation.told[number].finished for number in leavers)
 
 
@@ -188,14 +194,14 @@ def test_a_long_prompt_fits_beside_a_short_one(engine: Engine) -> None:
     tell_long, tell_short = conversation.finish(long, short)
     assert tell_long.usage is not None
     assert tell_long.usage.prompt_tokens > 600
-    assert "Paris" in tell_short.text
+    assert "Tokyo" in tell_short.text
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(smollm_file: Path, tmp_path: Path) -> None:
     (tmp_path / "model.gguf").symlink_to(smollm_file)
     (tmp_path / ".openvino").touch()
     told = ask(load(tmp_path / "model.gguf", options={"backend": "openvino"}), prompt=QUESTION, temperature=0)
-    assert "Paris" in told.text
+    assert "Tokyo" in told.text
 
 
 def asked(engine: Engine, text: str) -> list[int]:

@@ -119,12 +119,12 @@ def test_tools_are_called_and_their_answers_sent_back(engine: Engine) -> None:
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "content": "sunny"},
         ]
-    messages.append({"role": "user", "content": "Weather in Paris?"})
+    messages.append({"role": "user", "content": "Weather in Tokyo?"})
     auto = {"tools": (WEATHER,), "tool_choice": ToolChoice("auto"), "temperature": 0, "max_tokens": 60}
     (choice,) = ask(engine, messages=messages, **auto).choices
     assert choice.finish_reason == "tool_calls"
     assert [(call.name, json.loads(call.arguments)) for call in choice.tool_calls] == [
-        ("get_weather", {"city": "Paris"})
+        ("get_weather", {"city": "Tokyo"})
     ]
     assert choice.tool_calls[0].id
 
