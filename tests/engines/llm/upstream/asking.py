@@ -33,6 +33,9 @@ class Asked:
     def generation(self) -> Generation:
         return self._generation
 
+    def search(self) -> None:
+        return None
+
 
 def load(options: dict[str, Any], files: Path = Path(), **fields: Any) -> Engine:
     spec = ModelSpec(name="@local/chat", task=TASK.name, engine="llm", options=options, **fields)
