@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from openvino import Model, Node, Output, opset13
+from openvino import Model, Node, Output, Type, opset13
 
 from gateway.engines.llm.group_minima import GroupMinima, Groups
 from gateway.engines.llm.packed_products import (
@@ -57,7 +57,7 @@ def _groups(product: PackedProduct, minima: GroupMinima) -> Groups | None:
     name = product.node.get_friendly_name()
     if not name.startswith("model.layers.") and name != "lm_head":
         return None
-    if str(product.weights.get_element_type()) != "<Type: 'uint4_t'>":
+    if product.weights.get_element_type() != Type.u4:
         return None
     return minima.of(name, product.scales.data[..., 0])
 
