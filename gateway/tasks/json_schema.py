@@ -14,6 +14,8 @@ MAX_DEPTH = 32
 MAX_NODES = 2_000
 MAX_PATTERN_CHARACTERS = 512
 MAX_REPETITIONS = 1_000
+# Around -2^63, which as a constant ends a process that compiles it: llguidance 1.9 calls itself without end.
+FATAL = -(10**19), -9 * 10**18
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 
 
@@ -37,16 +39,27 @@ def check(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _children(node: Any) -> list[Any]:
-    if isinstance(node, list):
-        return [child for child in node if isinstance(child, dict | list)]
-    _check_object(node)
-    return [child for child in node.values() if isinstance(child, dict | list)]
+    values = node if isinstance(node, list) else list(node.values())
+    for value in values:
+        _check_number(value)
+    if isinstance(node, dict):
+        _check_object(node)
+    return [child for child in values if isinstance(child, dict | list)]
+
+
+def _check_number(value: Any) -> None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and FATAL[0] < value < FATAL[1]:
+        raise schema_error("a number of a JSON Schema must not be between -10^19 and -9·10^18")
 
 
 def _check_object(node: dict[str, Any]) -> None:
     pattern = node.get("pattern")
     if isinstance(pattern, str) and len(pattern) > MAX_PATTERN_CHARACTERS:
         raise schema_error(f"'pattern' of a JSON Schema must not be longer than {MAX_PATTERN_CHARACTERS} characters")
+    enum = node.get("enum")
+    for value in (node.get("const"), *(enum if isinstance(enum, list) else ())):
+        if isinstance(value, int) and int(float(value)) != value:
+            raise schema_error("an integer in 'enum' or 'const' of a JSON Schema must be one that a 64-bit float holds")
     for name in _COUNTS:
         count = node.get(name)
         if isinstance(count, int | float) and not isinstance(count, bool) and not 0 <= count <= MAX_REPETITIONS:

@@ -48,9 +48,13 @@ class TestGrammars:
             {"$ref": "#"},
             {"allOf": [{"anyOf": [{"type": "string", "pattern": f"a{{{n}}}b{{{m}}}"} for n in range(30)]}
                        for m in range(30)]},
+            {"enum": [-(2**63)]},
+            {"const": {"a": [1 - 2**63]}},
+            {"type": "integer", "minimum": -(2**63), "maximum": -(2**63)},
+            {"enum": [2**53 + 1]},
         ],
         ids=["deep", "wide", "words", "items", "length", "long pattern", "back reference", "open",
-             "address", "file", "itself", "all of any"],
+             "address", "file", "itself", "all of any", "least", "least inside", "least alone", "between floats"],
     )  # fmt: skip
     @pytest.mark.parametrize("model", [CHATS, COMPLETES])
     def test_a_schema_bomb_is_refused_and_the_engine_goes_on(self, site: Site, model: str, bomb: Any) -> None:

@@ -120,7 +120,7 @@ LEAVES = some.one_of(
     ),
     some.builds(
         lambda values: {"enum": values},
-        some.lists(some.none() | some.text(max_size=4) | some.integers(-(2**63), 2**63), min_size=1, max_size=3),
+        some.lists(some.none() | some.text(max_size=4) | some.integers(-(2**53), 2**53), min_size=1, max_size=3),
     ),
 )
 
