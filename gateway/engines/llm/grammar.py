@@ -34,7 +34,10 @@ class Grammars:
 
     def bytes_of(self, token: int) -> bytes | None:
         """What a token adds to a text, a special one by its name; None without a vocabulary."""
-        return None if self._vocabulary is None else bytes(self._vocabulary.decode_bytes([token]))
+        if self._vocabulary is None:
+            return None
+        # It marks special tokens by the byte 255, and leaves that out of the token of this byte alone.
+        return bytes(self._vocabulary.decode_bytes([token])) or b"\xff"
 
     def start(self, constraint: Constraint, markers: Mapping[int, str] | None = None) -> LLMatcher:
         """A matcher at the beginning of `constraint`, in which `markers` are tokens by the text that they stand for.
