@@ -13,6 +13,7 @@ from pathlib import Path
 
 import openvino
 import openvino_genai
+from gguf import GGUFReader
 
 from gateway.config import MIB
 from gateway.engines.llm.exact_groups import make_exact
@@ -96,16 +97,17 @@ def convert(gguf: Path, folder: Path) -> None:
     for name in ("openvino_model", "openvino_tokenizer", "openvino_detokenizer"):
         if not all((folder / f"{name}.{suffix}").is_file() for suffix in ("xml", "bin")):
             raise OSError(f"{name} was not written")
-    _improve(folder, gguf)
-    gguf_facts(gguf).save(folder)
+    reader = GGUFReader(gguf)  # takes seconds: the vocabulary is walked
+    _improve(folder, reader)
+    gguf_facts(reader).save(folder)
 
 
-def _improve(folder: Path, gguf: Path) -> None:
+def _improve(folder: Path, reader: GGUFReader) -> None:
     """Written beside what was read, whose weights are mapped into memory meanwhile, and then put in its place."""
     model = openvino.Core().read_model(folder / "openvino_model.xml")
     if name_products(model):
         doubled = (folder / "openvino_model.bin").stat().st_size <= SMALL_BYTES
-        exact = make_exact(model, GroupMinima(gguf), doubled=doubled)
+        exact = make_exact(model, GroupMinima(reader), doubled=doubled)
         logger.info("products whose groups begin where the file says: %d", exact)
     joined = fuse(model)
     openvino.save_model(model, folder / "fused.xml", compress_to_fp16=False)

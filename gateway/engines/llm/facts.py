@@ -6,9 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.config import ConfigError, ModelSpec
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
 
 FILE_NAME = "facts.json"
 
@@ -39,11 +42,9 @@ def saved_facts(folder: Path) -> Facts:
     return Facts(window=known["window"], stop_tokens=tuple(known["stop_tokens"]))
 
 
-def gguf_facts(file: Path) -> Facts:
-    """From the header of a GGUF (its names: the GGUF specification). Takes seconds: the vocabulary is walked."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(file).fields
+def gguf_facts(reader: GGUFReader) -> Facts:
+    """From the header of a GGUF (its names: the GGUF specification)."""
+    fields = reader.fields
 
     def value(name: str, default: Any = None) -> Any:
         return fields[name].contents() if name in fields else default

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gguf
@@ -39,8 +38,7 @@ class Groups:
 class GroupMinima:
     """Of the products of a file, by the names of their modules in transformers."""
 
-    def __init__(self, file: Path) -> None:
-        reader = gguf.GGUFReader(file)
+    def __init__(self, reader: gguf.GGUFReader) -> None:
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._fields = reader.fields
 

@@ -15,12 +15,13 @@ from openvino import Model, opset13
 
 from gateway.engines.llm import conversion
 from gateway.engines.llm.conversion import convert
-from gateway.engines.llm.group_minima import HEADS, NAMES
 from gateway.engines.llm.product_names import Product, find_products
 from tests import tiny_gguf
+from tests.engines.llm.gguf_weights import IN_FILE, meant, tensors_of
 from tests.tiny_gguf import Pack
 
 HIDDEN = 256
+HEADS = {"heads": tiny_gguf.HEADS, "kv_heads": tiny_gguf.HEADS}
 # So that activations are not rounded: what is left are the weights.
 EXACT = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "INFERENCE_PRECISION_HINT": "f32"}
 
@@ -58,17 +59,6 @@ def given(folder: Path, module: str, rows: Any) -> Any:
     return openvino.Core().compile_model(model, "CPU", EXACT)(rows[None])[0][0]
 
 
-def meant(file: Path, module: str) -> Any:
-    """The weights of a module as the file has them, in the order in which they are computed."""
-    _, _, layer, name = module.split(".", 3)
-    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
-    tensor = tensors[f"blk.{layer}.{NAMES[name]}.weight"]
-    weights = gguf.dequantize(tensor.data, tensor.tensor_type)
-    if name in HEADS:
-        return weights.reshape(tiny_gguf.HEADS, -1, 2, weights.shape[1]).swapaxes(1, 2).reshape(weights.shape)
-    return weights
-
-
 @pytest.mark.parametrize("doubled", [True, False], ids=["in eight bits", "in four bits"])
 @pytest.mark.parametrize("pack", PACKS)
 def test_weights_begin_where_the_file_says(
@@ -79,10 +69,10 @@ def test_weights_begin_where_the_file_says(
     folder = tmp_path / "converted"
     folder.mkdir()
     convert(file, folder)
-    chance = np.random.default_rng(3)
-    for module in NAMES:
+    chance, tensors = np.random.default_rng(3), tensors_of(file)
+    for module in IN_FILE:
         name = f"model.layers.1.{module}"
-        weights = meant(file, name)
+        weights = meant(tensors, name, **HEADS)
         rows = 1 + chance.standard_normal((3, weights.shape[1])).astype(np.float32)
         expected = rows @ weights.T
         error = np.sqrt(np.mean((given(folder, name, rows) - expected) ** 2) / np.mean(expected**2))
@@ -97,5 +87,6 @@ def test_without_their_minima_weights_are_others(tmp_path: Path, monkeypatch: py
     folder.mkdir()
     convert(file, folder)
     rows = np.ones((1, HIDDEN), np.float32)
-    expected = rows @ meant(file, name := "model.layers.1.self_attn.v_proj").T
+    name = "model.layers.1.self_attn.v_proj"
+    expected = rows @ meant(tensors_of(file), name, **HEADS).T
     assert np.sqrt(np.mean((given(folder, name, rows) - expected) ** 2) / np.mean(expected**2)) > 0.2

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import openvino
 import pytest
@@ -14,19 +13,7 @@ from openvino import Model, opset13
 from gateway.engines.llm.conversion import converted
 from gateway.engines.llm.product_names import Product, find_products, name_products
 from tests import tiny_gguf
-
-IN_FILE = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-
-
-HEADS = {"self_attn.q_proj": 9, "self_attn.k_proj": 3}
+from tests.engines.llm.gguf_weights import IN_FILE, meant, tensors_of
 
 
 def read(file: Path) -> Any:
@@ -42,7 +29,7 @@ def products(smollm_file: Path) -> dict[str, Product]:
 
 @pytest.fixture(scope="module")
 def tensors(smollm_file: Path) -> dict[str, Any]:
-    return {tensor.name: tensor for tensor in gguf.GGUFReader(smollm_file).tensors}
+    return tensors_of(smollm_file)
 
 
 def weights_of(product: Product) -> Any:
@@ -63,11 +50,7 @@ def test_a_product_has_the_weights_of_the_module_it_is_named_after(
     products: dict[str, Product], tensors: dict[str, Any], layer: int, module: str
 ) -> None:
     product = products[f"model.layers.{layer}.{module}"]
-    tensor = tensors[f"blk.{layer}.{IN_FILE[module]}.weight"]
-    expected = gguf.dequantize(tensor.data, tensor.tensor_type)
-    if module in HEADS:
-        # A GGUF of a llama has the rows of each head's queries and keys in another order.
-        expected = expected.reshape(HEADS[module], -1, 2, product.inputs).swapaxes(1, 2).reshape(expected.shape)
+    expected = meant(tensors, f"model.layers.{layer}.{module}", heads=9, kv_heads=3)
     assert (product.outputs, product.inputs) == expected.shape
     np.testing.assert_allclose(weights_of(product), expected, rtol=0, atol=np.abs(expected).max() / 100)
 
