@@ -105,7 +105,7 @@ class Child:
             _answer_canary(engine, task)
             seconds["canary"] = time.monotonic() - weights
         served_by = engine.description or f"{name} on {engine.device}"
-        streams, taken = isinstance(engine, StreamEngine), self._meter.read()
+        streams, taken = isinstance(engine, StreamEngine), self._meter.read_load()
         own = engine.cache_bytes, confinement, engine.pads, engine.enough
         return engine, task, Loaded(streams, engine.device, seconds, name, served_by, taken, *own)
 

@@ -17,9 +17,13 @@ COPIED_BYTES = 32 << 20
 
 
 class Meter:
-    """Counts from its making: what the process shares with the fork server by then is not its own."""
+    """Counts from its making: what the process shares with the fork server by then is not its own.
+
+    Made before the process may write nothing.
+    """
 
     def __init__(self) -> None:
+        self._peak = device.Peak()
         self._born_bytes = device.host_bytes()[0]
         self._told = Taken()
         self._due_at = 0.0
@@ -30,6 +34,12 @@ class Meter:
         self._told = Taken(host, host_peak, *device.gpu_bytes())
         self._due_at = time.monotonic() + REPORT_S
         return self._told
+
+    def read_load(self) -> Taken:
+        """The memory now, and at most while loading; from here on the highest is counted anew, where it can be."""
+        taken = self.read()
+        self._peak.forget()
+        return taken
 
     def report(self, send: Callable[[Message], None]) -> None:
         """Send `Grown` if the last look is a while ago and the memory has changed noticeably since."""

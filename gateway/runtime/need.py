@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.config import MIB, ModelSpec
 from gateway.runtime.memory import HOST
 from gateway.weights.content import size_below
-from gateway.weights.footprint import Footprint, Measured
+from gateway.weights.footprint import Footprint, Measured, Span
 from gateway.weights.quantization import DAMAGED, unpacked_bytes
 
 # Until a load was measured: what a process takes besides its weights, and what a CUDA context takes.
@@ -37,6 +37,12 @@ def estimate(spec: ModelSpec, size: WeightsSize, device: str) -> dict[str, int]:
     if device == HOST:
         return {HOST: weights + PROCESS_BYTES}
     return {device: weights + CONTEXT_BYTES, HOST: size.files_bytes + CONTEXT_BYTES + PROCESS_BYTES}
+
+
+def _estimated(spec: ModelSpec, size: WeightsSize, device: str) -> dict[str, Span]:
+    """At the least its files, or what they unpack to where the engine runs: only a load can tell more."""
+    least = {HOST: size.files_bytes} | {device: max(size.files_bytes, size.unpacked_bytes)}
+    return {where: Span(least[where], most) for where, most in estimate(spec, size, device).items()}
 
 
 def weights_size(spec: ModelSpec, files: Path | None) -> WeightsSize:
@@ -72,16 +78,15 @@ def needed_bytes(
 ) -> dict[str, int]:
     """Bytes by device for one replica of the row on `device` (`host` or `cuda:N`).
 
-    An estimate over the budget is cut to it, unless the files alone are over it, or what they unpack to: only a load
-    can tell.
+    What is over the budget is cut to it, so that neither a wide estimate nor one large request of former days keeps a
+    model away, unless what it takes at the very least is over it too.
     """
     known = footprint_on(measured, device)
     if known is None:
-        needed = estimate(spec, size, device)
-        least = {where: max(size.files_bytes, size.unpacked_bytes if where == device else 0) for where in needed}
-        needed = {where: max(least[where], min(most, budgets.get(where, 0))) for where, most in needed.items()}
+        spans = _estimated(spec, size, device)
     else:
-        needed = {HOST: known.host_bytes} | ({} if device == HOST else {device: known.gpu_bytes})
+        spans = {HOST: known.host} | ({} if device == HOST else {device: known.gpu})
+    needed = {where: max(span.least, min(span.most, budgets.get(where, 0))) for where, span in spans.items()}
     if spec.memory_mib is not None:
         needed[device] = spec.memory_mib * MIB
     return needed

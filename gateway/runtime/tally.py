@@ -13,7 +13,7 @@ YOUNG_BATCHES = 16
 
 
 class Tally:
-    """The peak is the highest of earlier measurements, this load, and this worker's first batches."""
+    """The peak is the highest of this load, this worker's first batches, and what earlier workers took since theirs."""
 
     def __init__(
         self, spec: ModelSpec, measured: Measured, device: str, loaded: Loaded, granted_bytes: int = 0
@@ -28,17 +28,27 @@ class Tally:
         self._spec = spec
         self.batches = 0
         known = footprint_on(measured, device)
-        self._host_peak = max(usage.host_peak, known.host_bytes if known else 0)
-        self._gpu_peak = max(usage.gpu_peak or granted_bytes, known.gpu_bytes if known else 0)
+        self._load_host, self._load_gpu = usage.host_peak, usage.gpu_peak or granted_bytes
+        # What is remembered is of use alone: a load that had more to do, the first of some files, is not the next one.
+        self._used_host = max(usage.host, known.host_bytes if known else 0)
+        self._used_gpu = max(usage.gpu, known.gpu_bytes if known else 0)
 
     def note(self, usage: Taken) -> bool:
         """The memory changed; says whether the measured peak did."""
         self.usage = usage
-        if self.batches > YOUNG_BATCHES or max(usage.host_peak - self._host_peak, usage.gpu_peak - self._gpu_peak) <= 0:
+        if self.batches > YOUNG_BATCHES or max(usage.host_peak - self._used_host, usage.gpu_peak - self._used_gpu) <= 0:
             return False
-        self._host_peak = max(usage.host_peak, self._host_peak)
-        self._gpu_peak = max(usage.gpu_peak, self._gpu_peak)
+        self._used_host = max(usage.host_peak, self._used_host)
+        self._used_gpu = max(usage.gpu_peak, self._used_gpu)
         return True
+
+    @property
+    def _host_peak(self) -> int:
+        return max(self._load_host, self._used_host)
+
+    @property
+    def _gpu_peak(self) -> int:
+        return max(self._load_gpu, self._used_gpu)
 
     @property
     def is_outgrown(self) -> bool:
@@ -51,7 +61,13 @@ class Tally:
 
     def added_to(self, measured: Measured, load_s: float) -> Measured:
         """What to remember of the row from now on."""
-        known = Footprint(host_bytes=self._host_peak, gpu_bytes=self._gpu_peak, load_s=round(load_s, 3))
+        known = Footprint(
+            host_bytes=self._used_host,
+            gpu_bytes=self._used_gpu,
+            load_host_bytes=self._load_host,
+            load_gpu_bytes=self._load_gpu,
+            load_s=round(load_s, 3),
+        )
         return measured.model_copy(update={"cpu" if self.device == HOST else "cuda": known})
 
     def held(self) -> dict[str, int]:

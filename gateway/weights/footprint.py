@@ -8,6 +8,7 @@ import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -38,12 +39,34 @@ _IRRELEVANT = {
 }
 
 
+class Span(NamedTuple):
+    """Bytes that it takes at least, to be there at all, and those it is seen to take at most."""
+
+    least: int
+    most: int
+
+
 class Footprint(Frozen):
-    """One replica's highest use so far, in bytes, and how long its last load took."""
+    """One replica's highest use so far, in bytes, and of its last load the highest use and the time.
+
+    An earlier version did not tell the load apart.
+    """
 
     host_bytes: int = Field(ge=0)
     gpu_bytes: int = Field(default=0, ge=0)
+    load_host_bytes: int = Field(default=0, ge=0)
+    load_gpu_bytes: int = Field(default=0, ge=0)
     load_s: float = Field(ge=0)
+
+    @property
+    def host(self) -> Span:
+        """Of the host's memory."""
+        return Span(self.load_host_bytes, max(self.load_host_bytes, self.host_bytes))
+
+    @property
+    def gpu(self) -> Span:
+        """Of a GPU's memory."""
+        return Span(self.load_gpu_bytes, max(self.load_gpu_bytes, self.gpu_bytes))
 
 
 class Measured(Frozen):

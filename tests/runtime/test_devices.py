@@ -100,7 +100,7 @@ async def test_gpus_that_cannot_be_measured_keep_what_was_granted(tmp_path: Path
         assert using.steward.ledger.reserved_bytes("cuda:0") == 512 * MIB
     known = using.steward.footprints.read(one).cuda
     assert known is not None
-    assert known.gpu_bytes == 512 * MIB
+    assert known.gpu.most == 512 * MIB
 
 
 async def test_a_process_is_asked_for_gpus_only_where_there_may_be_some(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,8 @@ MEASURED = Measured(cpu=Footprint(host_bytes=5, load_s=1), cuda=Footprint(host_b
         ),
         ({}, MEASURED, HOST, {HOST: 5}),
         ({}, MEASURED, "cuda:1", {HOST: 2, "cuda:1": 7}),
+        ({}, Measured(cpu=Footprint(host_bytes=5, load_host_bytes=9, load_s=1)), HOST, {HOST: 9}),
+        ({}, Measured(cpu=Footprint(host_bytes=9, load_host_bytes=5, load_s=1)), HOST, {HOST: 9}),
         ({"memory_mib": 3}, MEASURED, HOST, {HOST: 3 * MIB}),
         ({"memory_mib": 3}, MEASURED, "cuda:1", {HOST: 2, "cuda:1": 3 * MIB}),
     ],
@@ -103,6 +105,16 @@ def test_a_need_is_what_the_row_says_or_what_was_measured_or_an_estimate(
 def test_an_estimate_over_the_budget_takes_all_of_it_and_files_over_the_budget_are_too_much() -> None:
     assert needed_bytes(row(), Measured(), WeightsSize(60 * MIB), HOST, {HOST: 100 * MIB}) == {HOST: 100 * MIB}
     assert needed_bytes(row(), Measured(), WeightsSize(101 * MIB), HOST, {HOST: 100 * MIB}) == {HOST: 101 * MIB}
+
+
+def test_a_former_use_over_the_budget_takes_all_of_it_and_a_load_over_the_budget_is_too_much() -> None:
+    def needed(**bytes_: int) -> dict[str, int]:
+        return needed_bytes(row(), Measured(cpu=Footprint(load_s=1, **bytes_)), WeightsSize(1), HOST, {HOST: 100})
+
+    assert needed(host_bytes=500, load_host_bytes=60) == {HOST: 100}
+    assert needed(host_bytes=90, load_host_bytes=60) == {HOST: 90}
+    assert needed(host_bytes=90, load_host_bytes=101) == {HOST: 101}
+    assert needed(host_bytes=500) == {HOST: 100}  # of an earlier version: the load may have taken less
 
 
 def test_weights_that_are_unpacked_on_load_need_what_they_unpack_to_whatever_the_budget() -> None:
@@ -230,7 +242,17 @@ def test_a_young_worker_teaches_its_peak_and_an_old_one_outgrows_it() -> None:
     assert tally.held() == {HOST: 110 * MIB}
     tally.note(Taken(111 * MIB, 111 * MIB))
     assert tally.is_outgrown
-    assert tally.added_to(Measured(), 2.0) == Measured(cpu=Footprint(host_bytes=100 * MIB, load_s=2.0))
+    assert tally.added_to(Measured(), 2.0) == Measured(
+        cpu=Footprint(host_bytes=100 * MIB, load_host_bytes=80 * MIB, load_s=2.0)
+    )
+
+
+def test_the_next_load_is_not_taken_for_the_first_one() -> None:
+    first = Tally(row(), Measured(), HOST, loaded(50, 300)).added_to(Measured(), 2.0)
+    assert first.cpu is not None
+    assert (first.cpu.host.least, first.cpu.host.most) == (300 * MIB, 300 * MIB)
+    second = Tally(row(), first, HOST, loaded(50, 80)).added_to(first, 1.0)
+    assert second.cpu == Footprint(host_bytes=50 * MIB, load_host_bytes=80 * MIB, load_s=1.0)
 
 
 def test_a_worker_outgrows_its_gpu_as_it_does_the_host() -> None:
@@ -242,7 +264,13 @@ def test_a_worker_outgrows_its_gpu_as_it_does_the_host() -> None:
     assert not tally.is_outgrown
     tally.note(Taken(50 * MIB, 50 * MIB, 131 * MIB, 131 * MIB))
     assert tally.is_outgrown
-    assert tally.added_to(Measured(), 1.0).cuda == Footprint(host_bytes=50 * MIB, gpu_bytes=120 * MIB, load_s=1.0)
+    assert tally.added_to(Measured(), 1.0).cuda == Footprint(
+        host_bytes=50 * MIB,
+        gpu_bytes=100 * MIB,
+        load_host_bytes=50 * MIB,
+        load_gpu_bytes=120 * MIB,
+        load_s=1.0,
+    )
 
 
 def test_what_an_engine_may_take_by_design_is_no_growth() -> None:
