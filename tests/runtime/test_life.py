@@ -109,33 +109,6 @@ async def test_a_model_larger_than_the_budget_is_refused_at_once_with_the_number
         assert error.detail == "huge needs 4.88 GiB of host memory, more than the whole budget of 150 MiB"
 
 
-async def test_what_one_large_request_took_keeps_no_model_from_a_smaller_budget(tmp_path: Path) -> None:
-    greedy = row("greedy", "takes", memory_mib=None, options={"batch_mib": 200})
-    async with serving(greedy, using=means(1000, tmp_path)) as registry:
-        while reserved_mib(registry) < 200:  # what it takes is told once a second at most, and then with an answer
-            assert label(await ask(registry.get("greedy"))) == "a"
-            await asyncio.sleep(0.1)
-    async with serving(greedy, using=means(150, tmp_path)) as registry:
-        assert label(await ask(registry.get("greedy"))) == "a"
-
-
-async def test_a_load_that_prepares_the_next_ones_is_not_taken_for_one_of_them(tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    spec = row("a", "takes", memory_mib=None, options={"load_mib": 300, "made": str(made)})
-
-    async def loaded_mib() -> int:
-        async with serving(spec, using=means(1000, tmp_path)) as registry:
-            assert label(await ask(registry.get("a"))) == "a"
-            return reserved_mib(registry)
-
-    assert await loaded_mib() > 300
-    made.touch()
-    assert await loaded_mib() < 200
-    known = means(1000, tmp_path).steward.footprints.read(spec).cpu
-    assert known is not None
-    assert known.host.most < 200 * MIB
-
-
 async def test_loads_at_once_never_overbook() -> None:
     names = [f"m{i}" for i in range(6)]
     async with serving(*(row(name) for name in names), using=means(250)) as registry:
