@@ -1,28 +1,114 @@
-"""Guesses a stream's next token from those it has (prompt lookup); knows no model.
+"""Guesses a stream's next tokens from those it has and from former streams; knows no model and no pass.
 
-After "Prompt Lookup Decoding" (A. Saxena, 2023): texts repeat themselves and their prompts.
+After "Prompt Lookup Decoding" (A. Saxena, 2023): texts repeat themselves and their prompts; and a caller's streams are
+alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gateway.engines.llm.followers import Followers
 
 # The more tokens are alike, the likelier the guess.
-LONGEST = 3
+LONGEST = 4
+# Of a stream's tokens, where it is looked for guesses first.
+LATEST = 8192
+# Of each kind of guess: a third is right until it is known better, and what was long ago counts less.
+FIRST_RIGHT, FIRST_TRIED, REMEMBERED = 1.0, 3.0, 2000.0
+Kind = tuple[str, int, int]
+LAST: Kind = ("last", 0, 0)
+
+
+class Guess(NamedTuple):
+    """A token, and how likely it is that the stream has it and all those guessed before it."""
+
+    token: int
+    odds: float
+
+
+class Odds:
+    """How often guesses of each kind were right."""
+
+    def __init__(self) -> None:
+        self._right: dict[Kind, float] = {}
+        self._tried: dict[Kind, float] = {}
+
+    def of(self, kind: Kind) -> float:
+        """The share of right ones."""
+        return self._right.get(kind, FIRST_RIGHT) / self._tried.get(kind, FIRST_TRIED)
+
+    def note(self, kind: Kind, *, right: bool) -> None:
+        """One more of that kind."""
+        tried, rights = self._tried.get(kind, FIRST_TRIED) + 1, self._right.get(kind, FIRST_RIGHT) + right
+        fading = 0.5 if tried > REMEMBERED else 1.0
+        self._tried[kind], self._right[kind] = tried * fading, rights * fading
+
+
+class Experience:
+    """What all streams of a model share: how good guesses are, and if it `remembers`, what followed what."""
+
+    def __init__(self, *, remembers: bool) -> None:
+        self.odds = Odds()
+        self.followers = Followers() if remembers else None
 
 
 class Guesses:
-    """What followed when a stream's last tokens were there before."""
+    """Those for one stream: what followed its last tokens before, in it or in those of its salt."""
 
-    def __init__(self) -> None:
-        self._after: dict[tuple[int, ...], int] = {}
-        self._known = 0
+    def __init__(self, prompt: Sequence[int], experience: Experience, salt: str) -> None:
+        self._tokens = list(prompt)
+        self._prompt_length = len(prompt)
+        self._odds, self._followers, self._salt = experience.odds, experience.followers, salt
+        # The stream's own are only kept once it is asked for guesses.
+        self._own: dict[tuple[int, ...], int] | None = None
 
-    def next(self, tokens: Sequence[int]) -> int:
-        """The likeliest token behind `tokens`, which are those of the last call and more."""
-        for end in range(self._known, len(tokens)):
-            for length in range(1, min(LONGEST, end) + 1):
-                self._after[tuple(tokens[end - length : end])] = tokens[end]
-        self._known = len(tokens)
-        found = (self._after.get(tuple(tokens[-length:])) for length in range(LONGEST, 0, -1))
-        return next((token for token in found if token is not None), tokens[-1])
+    def follow(self, tokens: Sequence[int]) -> None:
+        """The stream's tokens behind its prompt, of which those of the last call are known."""
+        for token in tokens[len(self._tokens) - self._prompt_length :]:
+            self._learn(token)
+
+    def chain(self) -> Iterator[Guess]:
+        """One token behind the other, without end."""
+        if self._own is None:
+            self._own = {}
+            for end in range(max(1, len(self._tokens) - LATEST), len(self._tokens)):
+                self._keep(self._own, _runs(self._tokens, end), self._tokens[end])
+        tail, odds = self._tokens[-LONGEST:], 1.0
+        while True:
+            kind, token = max(self._found(self._own, tail), key=lambda found: self._odds.of(found[0]))
+            odds *= self._odds.of(kind)
+            yield Guess(token, odds)
+            tail = [*tail, token][-LONGEST:]
+
+    def _learn(self, token: int) -> None:
+        runs = _runs(self._tokens, len(self._tokens))
+        if self._own is not None:
+            for kind, guess in self._found(self._own, self._tokens[-LONGEST:]):
+                self._odds.note(kind, right=guess == token)
+            self._keep(self._own, runs, token)
+        if self._followers is not None:
+            for run in runs:
+                self._followers.note(self._salt, run, token)
+        self._tokens.append(token)
+
+    def _found(self, own: dict[tuple[int, ...], int], tail: Sequence[int]) -> list[tuple[Kind, int]]:
+        """The guesses behind `tail`, those by the longest runs first."""
+        found: list[tuple[Kind, int]] = []
+        for run in _runs(tail, len(tail)):
+            if (token := own.get(run)) is not None:
+                found.append((("own", len(run), 0), token))
+            if self._followers is not None and (known := self._followers.find(self._salt, run)) is not None:
+                found.append((("former", len(run), known[1]), known[0]))
+        return found or [(LAST, tail[-1])]
+
+    @staticmethod
+    def _keep(own: dict[tuple[int, ...], int], runs: Sequence[tuple[int, ...]], token: int) -> None:
+        for run in runs:
+            own[run] = token
+
+
+def _runs(tokens: Sequence[int], end: int) -> list[tuple[int, ...]]:
+    """The runs of tokens that end before `end`, the longest first."""
+    return [tuple(tokens[end - length : end]) for length in range(min(LONGEST, end), 0, -1)]

@@ -16,6 +16,7 @@ from gateway.engines.llm.adapter_files import read_adapters
 from gateway.engines.llm.backend import Tokenizer
 from gateway.engines.llm.conversion import convert, converted
 from gateway.engines.llm.facts import config_facts, saved_facts, window_of
+from gateway.engines.llm.fixed_graphs import WIDTHS
 from gateway.engines.llm.grammar import Grammars
 from gateway.engines.llm.openvino_setup import pass_tokens, properties, room_bytes
 from gateway.engines.llm.openvino_tokenizer import OpenVinoTokenizer
@@ -28,7 +29,8 @@ from gateway.engines.llm.stepping import Pass, TokenStream
 from gateway.engines.llm.vocabulary import vocabulary_from
 from gateway.engines.llm.weights import Weights
 
-LONE_PASSES = 32
+# So many passes of few streams, and what makes them faster is worth its making.
+FEW_PASSES = 32
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ class OpenVinoStepper:
         token_bytes = graph.page_bytes // graph.page_tokens
         count = room_bytes(options, window * token_bytes, spec.max_streams) // graph.page_bytes
         graph.hold(count)
-        self.cache_bytes = count * graph.page_bytes
+        self.cache_bytes = count * graph.page_bytes + graph.growth_bytes
         self.window = min(window, count * graph.page_tokens)
         kept = min(count, options.prefix_cache_mib * MIB // graph.page_bytes)
         self.schedule = PageSchedule(
@@ -54,7 +56,7 @@ class OpenVinoStepper:
             accounts=spec.prefix_cache != "shared",
         )
         self._graph = graph
-        self._lone_passes = 0
+        self._few_passes = 0
 
     def add(self, id: int, stream: TokenStream) -> None:
         """Queue one stream."""
@@ -62,21 +64,22 @@ class OpenVinoStepper:
 
     def step(self) -> Iterator[Pass]:
         """The pass, if it ends a prompt or gives a running stream a token."""
-        parts = self.schedule.plan()
+        parts = self.schedule.plan(self._graph.widths)
         if not parts:
             return
         runs = [run for part in parts for run in part.runs()]
-        self._lone_passes += len(parts) == 1 < len(runs)
+        self._few_passes += len(runs) <= max(WIDTHS) and all(len(run.tokens) == 1 for run in runs)
         logits = self._graph.forward(runs)
         self.schedule.passed(parts)
         if len(logits):
             yield [part.line.id for part in parts if part.ends], logits
 
     def drop(self, id: int) -> None:
-        """Forget a stream and free its pages; when all have left, there is time to prepare for the next one alone."""
+        """Forget a stream and free its pages; when all have left, there is time to prepare for the next few."""
         self.schedule.drop(id)
-        if self._lone_passes >= LONE_PASSES and self.schedule.is_empty:
-            self._graph.hasten_pairs()
+        if self._few_passes >= FEW_PASSES and self.schedule.is_empty:
+            self._few_passes = 0
+            self._graph.hasten()
 
 
 class OpenVinoModel(SteppedModel):
@@ -89,13 +92,13 @@ class OpenVinoModel(SteppedModel):
         with _folder(options, weights) as folder:
             facts = config_facts(folder) if weights.kind == "openvino" else saved_facts(folder)
             library = openvino_genai.Tokenizer(folder)
-            graph = PagedGraph(folder, properties(spec), adapters)
+            graph = PagedGraph(folder, properties(spec), adapters, options.fixed_graphs_mib * MIB)
         tokenizer = OpenVinoTokenizer(library)
         ends = {end for end in (*facts.stop_tokens, library.get_eos_token_id()) if end >= 0}
         stepper = OpenVinoStepper(spec, options, graph, _uncut(tokenizer, window_of(spec, facts.window)))
         words = vocabulary_from(tokenizer.pieces(), tokenizer.special(), tokenizer.plain, ends, graph.width)
         super().__init__(stepper, tokenizer, Grammars(words), ends=ends, width=graph.width, adapters=adapters)
-        gib = stepper.cache_bytes / GIB
+        gib = stepper.schedule.pages.count * graph.page_bytes / GIB
         logger.info("%s: window %d tokens, up to %.1f GiB of keys and values", spec.name, self.window, gib)
 
 

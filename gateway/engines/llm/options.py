@@ -32,7 +32,7 @@ ReasoningFormatName = Literal["auto", "none", "think", "mistral", "gemma"]
 
 
 class Options(Frozen):
-    """Settings of the engine. `keep_converted` concerns OpenVINO.
+    """Settings of the engine. `keep_converted` and `fixed_graphs_mib` concern OpenVINO.
 
     `kv_cache_gib`: memory for attention keys and values; default: what `max_streams` full windows need, at most
     a quarter of the machine's. `keep_converted`: keep the converted form of a GGUF beside it for faster starts.
@@ -40,6 +40,7 @@ class Options(Frozen):
     bounds, or `merged`, in batches that grow; `auto`: paged with flash attention or sliding windows.
     `prefix_cache_mib`: memory in which OpenVINO and merged batches keep earlier prompts, for later ones that begin
     alike.
+    `fixed_graphs_mib`: memory in which small models are compiled again for passes of few streams, as these come.
     `tool_format`, `reasoning_format`: how the model writes calls and reasoning; default: what its chat template
     shows. `schema_in_prompt`: tell the model the schema that its answer must have.
     `places`: the folder among the row's files with an open-vocabulary detector, which answers what is asked about
@@ -50,6 +51,7 @@ class Options(Frozen):
     cache: Literal["auto", "paged", "merged"] = "auto"
     kv_cache_gib: int | None = Field(default=None, ge=1)
     prefix_cache_mib: int = Field(default=512, ge=0)
+    fixed_graphs_mib: int = Field(default=768, ge=0)
     keep_converted: bool = True
     tool_format: ToolFormatName = "auto"
     reasoning_format: ReasoningFormatName = "auto"

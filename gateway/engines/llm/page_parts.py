@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.engines.llm.guesses import Guesses
 from gateway.engines.llm.pages import Held
@@ -21,9 +21,9 @@ class Line:
     id: int
     stream: TokenStream
     names: list[bytes]
+    guesses: Guesses
     held: Held | None = None
     read: int = 0
-    guesses: Guesses = field(default_factory=Guesses)
 
     @property
     def left(self) -> int:
@@ -69,7 +69,7 @@ class Part:
     ends: bool
 
     def runs(self) -> list[Run]:
-        """Its tokens, and its guess, if there is one, as if that were another stream in the same pages.
+        """Its tokens, and its guesses, each as if it were another stream in the same pages.
 
         Attention rounds one token of a stream in another way than several.
         """
@@ -77,6 +77,5 @@ class Part:
         tokens = stream.tokens[-1:] if line.runs else line.tokens()[line.read : line.read + self.count]
         adapter = stream.decoding.adapter
         own = Run(tokens, line.read, self.held, self.ends, adapter)
-        if stream.guess is None:
-            return [own]
-        return [own, Run([stream.guess], line.read + 1, self.held, True, adapter)]
+        past = line.read + self.count
+        return [own, *(Run([token], past + at, self.held, True, adapter) for at, token in enumerate(stream.guessed))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from gateway.engines.llm.filling import ALONE, fill
+from gateway.engines.llm.guesses import Experience, Guesses
 from gateway.engines.llm.page_parts import Line, Part
 from gateway.engines.llm.pages import Held, Pages
 from gateway.engines.llm.stepping import TokenStream
@@ -23,6 +25,8 @@ class PageSchedule:
     Logits do not depend on what else is in a pass: one row of numbers is multiplied in another way than several, and
     attention to one token of a prompt taken in another way than to several. So no pass is of one token, but a stream
     alone gets a guess of its next one beside, which costs nothing; and no prompt is cut into less than two tokens.
+    Wider passes are filled up with guesses where they are worth it. Where streams share pages they also share what
+    followed what, with the same salts.
     """
 
     def __init__(self, pages: Pages, *, pass_tokens: int, most_streams: int, shares: bool, accounts: bool) -> None:
@@ -30,6 +34,7 @@ class PageSchedule:
         self._pass_tokens, self._most_streams = pass_tokens, most_streams
         self._shares, self._accounts = shares, accounts
         self._lines: dict[int, Line] = {}
+        self._experience = Experience(remembers=shares)
 
     @property
     def is_empty(self) -> bool:
@@ -38,7 +43,9 @@ class PageSchedule:
 
     def add(self, id: int, stream: TokenStream) -> None:
         """Queue the newest stream."""
-        self._lines[id] = Line(id, stream, self._names(stream, stream.prompt.tokens))
+        tokens = stream.prompt.tokens
+        guesses = Guesses(tokens, self._experience, self._salt(stream))
+        self._lines[id] = Line(id, stream, self._names(stream, tokens), guesses)
 
     def drop(self, id: int) -> None:
         """Forget a stream; its pages are free, or kept for others."""
@@ -47,8 +54,11 @@ class PageSchedule:
             self._settle(line)
             self._give_back(line)
 
-    def plan(self) -> list[Part]:
-        """The next pass, in which every stream has a place for each of its tokens."""
+    def plan(self, widths: Sequence[int] = ALONE) -> list[Part]:
+        """The next pass, in which every stream has a place for each of its tokens.
+
+        Without prompts it has as many rows as one of the `widths` says, if few streams run.
+        """
         lines = list(itertools.islice(self._lines.values(), self._most_streams))
         for line in lines:
             self._settle(line)
@@ -56,23 +66,24 @@ class PageSchedule:
         room = self._place(parts, [line for line in lines if line.runs], self._pass_tokens)
         self._place(parts, [line for line in lines if not line.runs], room)
         planned = list(parts.values())
-        if len(planned) == 1 and planned[0].count == 1:
-            self._guess(planned[0])
+        if len(planned) <= max(widths) and all(part.count == 1 for part in planned):
+            self._guess(planned, widths)
         return planned
 
     def passed(self, parts: Iterable[Part]) -> None:
         """These parts have been read, guesses included."""
         for part in parts:
-            part.line.read += part.count + (part.line.stream.guess is not None)
+            part.line.read += part.count + len(part.line.stream.guessed)
 
-    def _guess(self, part: Part) -> None:
-        line = part.line
-        if self.pages.extend(part.held, line.read + 2):
-            line.stream.guess = line.guesses.next(line.tokens())
+    def _guess(self, parts: Sequence[Part], widths: Sequence[int]) -> None:
+        for part, tokens in zip(parts, fill([part.line.guesses.chain() for part in parts], widths), strict=True):
+            if tokens and self.pages.extend(part.held, part.line.read + 1 + len(tokens)):
+                part.line.stream.guessed = tokens
 
     def _settle(self, line: Line) -> None:
-        """What was read of a wrong guess is read again; pages that became full can be found from now on."""
-        line.stream.guess = None
+        """What was read of wrong guesses is read again; pages that became full can be found from now on."""
+        line.stream.guessed = ()
+        line.guesses.follow(line.stream.tokens)
         if line.stream.tokens:
             line.read = min(line.read, line.read + line.left - 1)
         if self._shares and line.held is not None and len(line.held.names) < line.read // self.pages.page_tokens:

@@ -18,9 +18,10 @@ from openvino._offline_transformations import paged_attention_transformation
 
 from gateway.config import MIB
 from gateway.engines.llm.adapter_files import LowRank
+from gateway.engines.llm.filling import ALONE
+from gateway.engines.llm.fixed_graphs import FixedGraphs
 from gateway.engines.llm.low_rank import CHOSEN, add_adapters, choices
 from gateway.engines.llm.page_parts import Run
-from gateway.engines.llm.paged_pairs import Pairs
 from gateway.engines.llm.pages import Held
 
 POOLS = ("key_cache.", "value_cache.")
@@ -39,7 +40,7 @@ INPUTS = {
 # OpenVINO keeps some 1.4 MB for each size of a pass that it has seen, for a small model.
 ROWS = 4
 NO_ADAPTERS: Mapping[str, Mapping[str, LowRank]] = MappingProxyType({})
-# Of the weights: a second graph holds them again, and of larger ones a pass spends little on anything else.
+# Of weights: of larger ones a pass spends little on anything but its products.
 SMALL_BYTES = 256 * MIB
 # Between the product with the vocabulary and the logits there may be these.
 BEHIND_PRODUCT = {"Convert", "Add", "Multiply", "Divide", "Tanh"}
@@ -48,13 +49,18 @@ BEHIND_PRODUCT = {"Convert", "Add", "Multiply", "Divide", "Tanh"}
 class PagedGraph:
     """Computes passes of runs of tokens; what it is given are OpenVINO's inputs of `PagedAttentionExtension`.
 
-    `page_tokens` and `page_bytes` are the plugin's own for the settings, `adapters` the changes by LoRA adapters and
-    modules. Raises `RuntimeError` for a model whose attention cannot be paged, or that wants to be given more than
-    tokens, and `AdapterMisfit`.
+    `page_tokens` and `page_bytes` are the plugin's own for the settings. `adapters` are changes by LoRA adapters and
+    modules; `fixed_bytes` is the memory for graphs of fixed shape, of which they may take `growth_bytes`. Raises
+    `RuntimeError` for a model whose attention cannot be paged, or that wants to be given more than tokens, and
+    `AdapterMisfit`.
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], adapters: Mapping[str, Mapping[str, LowRank]] = NO_ADAPTERS
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        adapters: Mapping[str, Mapping[str, LowRank]] = NO_ADAPTERS,
+        fixed_bytes: int = 0,
     ) -> None:
         core = openvino.Core()
         model = core.read_model(folder / "openvino_model.xml")
@@ -79,8 +85,8 @@ class PagedGraph:
         self.width = compiled.outputs[0].partial_shape[-1].get_length()
         self.page_tokens: int = values.partial_shape[2].get_length()
         self.page_bytes = sum(map(_page_bytes, self._ports.values()))
-        is_small = (folder / "openvino_model.bin").stat().st_size <= SMALL_BYTES
-        self._pairs = Pairs(model) if is_small else None
+        size_bytes = (folder / "openvino_model.bin").stat().st_size
+        self._fixed = FixedGraphs(model, size_bytes, fixed_bytes if size_bytes <= SMALL_BYTES else 0)
 
     def hold(self, pages: int) -> None:
         """Have a pool of so many pages, and one to fill passes up. Memory is only taken as it is first written."""
@@ -90,14 +96,23 @@ class PagedGraph:
             self._pools[name] = openvino.Tensor(port.element_type, openvino.Shape(shape))
             self._request.set_tensor(name, self._pools[name])
 
-    def hasten_pairs(self) -> None:
-        """Have passes of two single tokens computed faster from some time on, where that is worth the memory."""
-        if self._pairs is not None:
-            self._pairs.begin(self._compile, self._pools)
+    @property
+    def growth_bytes(self) -> int:
+        """What graphs that are not there yet may take."""
+        return self._fixed.growth_bytes
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """The rows that passes of few single tokens should have: whatever else they have takes longer."""
+        return self._fixed.widths or ALONE
+
+    def hasten(self) -> None:
+        """Have passes of some more numbers of single tokens computed faster from some time on, if that is possible."""
+        self._fixed.begin(self._compile, self._pools)
 
     def forward(self, runs: Sequence[Run]) -> torch.Tensor:
         """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
-        request = (self._pairs and self._pairs.request_for(runs)) or self._request
+        request = self._fixed.request_for(runs) or self._request
         computed = [*runs, *self._filling(runs)]
         inputs = _inputs(computed, self.page_tokens)
         if self._adapters:

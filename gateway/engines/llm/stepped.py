@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
+from typing import TypeGuard
 
 import torch
 
@@ -74,12 +75,14 @@ class SteppedModel:
 
     def _choose(self, ids: Sequence[int], logits: torch.Tensor) -> list[tuple[int, Advance | GatewayError]]:
         streams = [self._streams[id] for id in ids]
-        rows = list(itertools.accumulate((1 + (stream.guess is not None) for stream in streams), initial=0))
+        rows = list(itertools.accumulate((1 + len(stream.guessed) for stream in streams), initial=0))
         first = logits if len(logits) == len(streams) else logits[rows[:-1]]
         advances = self._advance(streams, first)
         for at, (stream, advance) in enumerate(zip(streams, advances, strict=True)):
-            if isinstance(advance, Advance) and _guessed(stream, advance):
-                advances[at] = _joined(advance, *self._advance([stream], logits[rows[at] + 1 :][:1]))
+            for row, guess in enumerate(stream.guessed, rows[at] + 1):
+                if not _goes_on(advance, guess):
+                    break
+                advance = advances[at] = _joined(advance, *self._advance([stream], logits[row : row + 1]))
         return list(zip(ids, advances, strict=True))
 
     def _advance(self, streams: Sequence[TokenStream], logits: torch.Tensor) -> list[Advance | GatewayError]:
@@ -99,9 +102,9 @@ class SteppedModel:
         return Advance([chosen.token], "stop" if ends else "length" if full else None, cached, chosen.reports)
 
 
-def _guessed(stream: TokenStream, advance: Advance) -> bool:
-    """Whether the stream goes on with what was guessed, so that the token behind it can be chosen at once."""
-    return advance.finish_reason is None and advance.tokens[-1] == stream.guess
+def _goes_on(advance: Advance | GatewayError, guess: int) -> TypeGuard[Advance]:
+    """Whether a stream goes on with what was guessed, so that the token behind it can be chosen at once."""
+    return isinstance(advance, Advance) and advance.finish_reason is None and advance.tokens[-1] == guess
 
 
 def _joined(first: Advance, second: Advance | GatewayError) -> Advance | GatewayError:

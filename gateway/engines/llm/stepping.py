@@ -20,7 +20,7 @@ PROMPT_TOKENS_PER_STEP = 512
 class TokenStream:
     """One stream: what it was given, its `tokens` so far, and how many of its prompt were not computed again.
 
-    `guess` is what its next token was taken for in the pass under way, so that the one behind it is known as well.
+    `guessed` is what its next tokens were taken for in the pass under way, so that those behind them are known as well.
     """
 
     prompt: Prompt
@@ -28,13 +28,13 @@ class TokenStream:
     choice: TokenChoice
     tokens: list[int] = field(default_factory=list)
     cached: int = 0
-    guess: int | None = None
+    guessed: Sequence[int] = ()
 
 
 Pass = tuple[Sequence[int], torch.Tensor | GatewayError]
 """The ids of some streams, and the logits [rows, vocabulary] of their next tokens or why they fail.
 
-A stream has one row, with a guess a second one behind it.
+A stream has one row, and one more behind it for each guess.
 """
 
 

@@ -116,18 +116,6 @@ def test_right_guesses_save_passes(engine: Engine) -> None:
     assert passes < usage.completion_tokens == 60
 
 
-def test_a_graph_for_streams_alone_is_made_once_there_was_one_and_says_the_same(smollm_file: Path) -> None:
-    engine = load(smollm_file, options={"backend": "openvino"}, prefix_cache="off")
-    pairs = engine._backend._model._stepper._graph._pairs  # type: ignore[attr-defined]
-    bodies = [
-        {"prompt": "Count from one to fifty.", "temperature": heat, "seed": 4, "max_tokens": 80} for heat in (0, 0.9)
-    ]
-    before = [ask(engine, **body) for body in bodies]
-    pairs.compiling.join()
-    assert pairs._request is not None
-    assert [ask(engine, **body) for body in bodies] == before
-
-
 def test_the_same_seed_gives_the_same_text_and_none_another(engine: Engine) -> None:
     settings: dict[str, Any] = {"prompt": "Tell me a story", "temperature": 1, "max_tokens": 16}
     assert ask(engine, seed=3, **settings) == ask(engine, seed=3, **settings)

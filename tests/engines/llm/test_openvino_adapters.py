@@ -18,6 +18,7 @@ from gateway.engines.llm.decoding import Decoding
 from gateway.engines.llm.sampling import Sampling
 from gateway.errors import LoraUnsupported
 from tests import tiny_gguf
+from tests.engines.llm.fixed import make_all
 from tests.engines.llm.peft_adapters import adapter, read_base, sources
 from tests.engines.llm.streams import Conversation, load
 from tests.engines.llm.token_streams import Tokens, run
@@ -106,13 +107,10 @@ def test_work_is_not_shared_between_adapters(family: Family) -> None:
     assert min(counts[4:]) >= 32
 
 
-def test_the_graph_for_streams_alone_has_the_adapters_too(family: Family) -> None:
+def test_graphs_of_fixed_shape_have_the_adapters_too(family: Family) -> None:
     model = load(family.file, threads=1, prefix_cache="off", loras=sources(family.folders))._backend._model  # type: ignore[attr-defined]
     before = [run(model, stream(name))[0] for name in ("all", None)]
-    graph = model._stepper._graph
-    graph.hasten_pairs()
-    graph._pairs.compiling.join()
-    assert graph._pairs._request is not None
+    make_all(model._stepper._graph)
     after = [run(model, stream(name))[0] for name in ("all", None)]
     assert [(told.ids, numbers(told)) for told in after] == [(told.ids, numbers(told)) for told in before]
 

@@ -83,6 +83,38 @@ def test_a_stream_alone_gets_a_guess_beside() -> None:
     assert runs(plan.plan()) == [([9], 8, True), ([7], 0, True)]
 
 
+def test_a_wide_pass_is_filled_with_guesses_and_what_was_wrong_is_read_again() -> None:
+    plan = schedule()
+    first = stream([1, 2, 3, 4, 1, 2])
+    plan.add(1, first)
+    step(plan)
+    first.tokens[-1] = 3
+    parts = plan.plan((4,))
+    assert runs(parts) == [([3], 6, True), ([4], 7, True), ([1], 8, True), ([2], 9, True)]
+    plan.passed(parts)
+    first.tokens += [4, 1, 9]  # two were right, and the pass has read these
+    parts = plan.plan((4,))
+    assert runs(parts)[0] == ([9], 9, True)
+    plan.passed(parts)
+    plan.add(2, stream([7, 7]))
+    first.tokens += [5]
+    assert runs(plan.plan((4,))) == [([5], 10, True), ([7, 7], 0, True)]
+
+
+def test_guesses_of_several_streams_share_a_pass() -> None:
+    plan = schedule()
+    streams = [stream([token] * 4) for token in (5, 6, 7)]
+    for id, one in enumerate(streams):
+        plan.add(id, one)
+    step(plan)
+    for one in streams:
+        one.tokens[-1] = one.prompt.tokens[0]
+    told = runs(plan.plan((2, 4)))
+    assert [run for run in told if run[1] == 4] == [([token], 4, True) for token in (5, 6, 7)]
+    (guess,) = [run for run in told if run[1] == 5]
+    assert guess == (told[told.index(guess) - 1][0], 5, True)
+
+
 def test_a_guess_needs_a_page_that_is_free() -> None:
     plan = schedule(1, shares=False)
     plan.add(1, stream([1] * 3))

@@ -1,0 +1,73 @@
+"""Graphs of fixed shape: made between requests as they are needed, and nothing but the time is another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.engines.llm import Engine
+from gateway.engines.llm.fixed_graphs import WIDTHS, FixedGraphs
+from tests.engines.llm.fixed import make_all
+from tests.engines.llm.streams import ask, ask_together, load
+
+PROMPTS = [
+    "Count from one to fifty.",
+    "the sea, the sea, the sea,",
+    "Tell me a story",
+    "What is the capital of Japan?",
+    "List ten animals.",
+    "Count from fifty to one.",
+    "Tell me a story about the sea",
+]
+
+
+def bodies(count: int) -> list[dict[str, Any]]:
+    return [
+        {"prompt": prompt, "temperature": heat, "seed": 4, "max_tokens": 30 + 9 * at}
+        for at, (prompt, heat) in enumerate(zip(PROMPTS[:count], (0, 0.9) * 4, strict=False))
+    ]
+
+
+@pytest.fixture(scope="module")
+def plain(smollm_file: Path) -> Engine:
+    return load(smollm_file, options={"backend": "openvino", "fixed_graphs_mib": 0}, prefix_cache="off")
+
+
+def graph_of(engine: Engine) -> Any:
+    return engine._backend._model._stepper._graph  # type: ignore[attr-defined]
+
+
+def test_answers_are_the_same_by_all_graphs_however_many_streams_there_are(plain: Engine, smollm_file: Path) -> None:
+    """Whatever is guessed, too: what the first requests taught is known to the later ones."""
+    engine = load(smollm_file, options={"backend": "openvino"})
+    expected = [ask(plain, **body) for body in bodies(7)]
+    make_all(graph_of(engine))
+    for _ in range(2):
+        for count in (1, 2, 3, 4, 6, 7):
+            told = ask_together(engine, bodies(count))
+            assert [answer.text for answer in told] == [answer.text for answer in expected[:count]], count
+
+
+def test_they_are_made_one_at_a_time_when_all_streams_have_left(smollm_file: Path) -> None:
+    engine = load(smollm_file, options={"backend": "openvino"}, prefix_cache="off")
+    graph, widths = graph_of(engine), []
+    room_bytes = graph.growth_bytes
+    for _ in range(len(WIDTHS) + 1):
+        ask(engine, prompt=PROMPTS[0], temperature=0, max_tokens=80)
+        graph._fixed.compiling.join()
+        widths.append(tuple(graph.widths))
+    assert widths == [WIDTHS[:1], WIDTHS[:2], WIDTHS, WIDTHS]
+    assert (room_bytes > 0, graph.growth_bytes) == (True, 0)
+
+
+def test_none_is_made_without_memory_for_it(plain: Engine) -> None:
+    ask(plain, prompt=PROMPTS[0], temperature=0, max_tokens=80)
+    graph = graph_of(plain)
+    assert (graph._fixed.compiling, tuple(graph.widths), graph.growth_bytes) == (None, (2,), 0)
+
+
+@pytest.mark.parametrize(("mib", "count"), [(0, 0), (149, 0), (150, 1), (300, 2), (10_000, 3)])
+def test_as_many_as_there_is_memory_for(mib: int, count: int) -> None:
+    assert FixedGraphs(None, 100 << 20, mib << 20).growth_bytes == count * 150 << 20
