@@ -79,6 +79,11 @@ def restrict(scores: torch.Tensor, matchers: Mapping[int, LLMatcher]) -> tuple[t
     return left, faults
 
 
+def forced(matcher: LLMatcher | None) -> list[int]:
+    """The next tokens, as far as the constraint leaves no choice; none without one."""
+    return [] if matcher is None or matcher.is_stopped() else list(matcher.compute_ff_tokens())
+
+
 def _compile(constraint: Constraint, text: str, vocabulary: LLTokenizer) -> LLMatcher:
     if not isinstance(constraint, Json):
         for schema in schemas(constraint):

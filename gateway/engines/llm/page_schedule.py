@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from gateway.engines.llm.filling import ALONE, fill
+from gateway.engines.llm.grammar import forced
 from gateway.engines.llm.guesses import Experience, Guesses
 from gateway.engines.llm.page_parts import Line, Part
 from gateway.engines.llm.pages import Held, Pages
@@ -76,7 +77,8 @@ class PageSchedule:
             part.line.read += part.count + len(part.line.stream.guessed)
 
     def _guess(self, parts: Sequence[Part], widths: Sequence[int]) -> None:
-        for part, tokens in zip(parts, fill([part.line.guesses.chain() for part in parts], widths), strict=True):
+        chains = [part.line.guesses.chain(forced(part.line.stream.choice.matcher)) for part in parts]
+        for part, tokens in zip(parts, fill(chains, widths), strict=True):
             if tokens and self.pages.extend(part.held, part.line.read + 1 + len(tokens)):
                 part.line.stream.guessed = tokens
 

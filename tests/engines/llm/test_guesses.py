@@ -48,6 +48,12 @@ def test_guesses_go_on_behind_each_other_and_their_odds_fall() -> None:
     assert odds == sorted(odds, reverse=True)
 
 
+def test_what_is_forced_comes_first_and_guesses_go_on_behind_it() -> None:
+    guesses = list(itertools.islice(alone([1, 2, 3, 4, 1]).chain([7, 2]), 4))
+    assert [guess.token for guess in guesses] == [7, 2, 3, 4]
+    assert [guess.odds for guess in guesses][:2] == [1, 1]
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 40))
 def test_growing_tokens_give_what_all_at_once_do(tokens: list[int], cut: int) -> None:
     """Without what was learned of the odds by the way, which growing ones alone have."""

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.engines.llm import Engine
+from gateway.engines.llm.constraint import Json
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.fixed_graphs import WIDTHS, FixedGraphs
+from gateway.engines.llm.grammar import forced
+from gateway.engines.llm.sampling import Sampling
 from tests.engines.llm.fixed import make_all
 from tests.engines.llm.streams import ask, ask_together, load
 
@@ -48,6 +52,27 @@ def test_answers_are_the_same_by_all_graphs_however_many_streams_there_are(plain
         for count in (1, 2, 3, 4, 6, 7):
             told = ask_together(engine, bodies(count))
             assert [answer.text for answer in told] == [answer.text for answer in expected[:count]], count
+
+
+def test_a_pass_takes_along_what_a_schema_forces(plain: Engine) -> None:
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "boolean"} for name in ("is_a_mammal", "lives_in_water")},
+        "required": ["is_a_mammal", "lives_in_water"],
+        "additionalProperties": False,
+    }
+    model = plain._backend._model  # type: ignore[attr-defined]
+    prompt = Prompt(model.tokenizer.encode("A whale as JSON: ", add_special_tokens=False))
+    model.add(0, prompt, Decoding(Sampling(60, temperature=0), Json(schema)))
+    matcher = model._streams[0].choice.matcher
+    model.step()
+    taken = 0
+    while 0 in model._streams:
+        expected = forced(matcher)[:2]
+        ((_, advance),) = model.step()
+        assert advance.tokens[: len(expected)] == expected
+        taken += len(expected)
+    assert taken > 5
 
 
 def test_they_are_made_one_at_a_time_when_all_streams_have_left(smollm_file: Path) -> None:
