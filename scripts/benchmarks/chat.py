@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import md5
 from typing import Any
 
 import orjson
@@ -28,6 +29,8 @@ STREAMS: dict[int, Aim | None] = {
     16: Aim("ratio", "≥", 3.0),
     64: None,
 }
+# The series of prompts of streams whose callers are new; the others are numbered by their streams.
+NEW = 999
 SLOTS = 16
 TOKENS = 128
 ENOUGH = 0.9
@@ -36,7 +39,7 @@ ENOUGH = 0.9
 async def run(bench: Bench) -> list[Row]:
     """Tokens/s and the time to the first token; a number of streams whose answers are cut short is not measured."""
     threads = len(os.sched_getaffinity(0))
-    spec = starter(MODEL, threads=threads)
+    spec = starter(MODEL, threads=threads, prefix_cache="account")
     gguf = weights(spec)
     llama = ["-m", "scripts.benchmarks.references.llama_server", str(gguf), str(SLOTS), str(threads)]
     arguments = spec.model_dump_json(), str(gguf)
@@ -53,20 +56,30 @@ async def run(bench: Bench) -> list[Row]:
             }
             if STREAMS[streams] is not None:
                 sides[LLAMA] = partial(_over_http, OPENAI, theirs, streams, count)
-            await bench.attempt(f"{streams} streams", _compared(bench, streams, sides))
+            await bench.attempt(f"{streams} streams", _compared(bench, _named(streams), streams, sides))
+        count = bench.scaled(4)
+        sides = {
+            "gateway": partial(_over_http, NEWCOMERS, ours, 1, count, series=NEW),
+            LLAMA: partial(_over_http, OPENAI, theirs, 1, count, series=NEW),
+        }
+        await bench.attempt("newcomers", _compared(bench, f"{_named(1)}, a new account for each", NEW, sides))
     return []
 
 
-async def _compared(bench: Bench, streams: int, sides: dict[str, Side]) -> list[Row]:
+def _named(streams: int) -> str:
+    return f"{streams} stream{'s' if streams > 1 else ''} of {TOKENS} tokens"
+
+
+async def _compared(bench: Bench, name: str, streams: int, sides: dict[str, Side]) -> list[Row]:
     for side in sides.values():
         await side(-1)
-    return _rows(streams, await bench.alternate(sides))
+    return _rows(name, streams, await bench.alternate(sides))
 
 
-def _rows(streams: int, sides: dict[str, dict[str, Sample]]) -> list[Row]:
+def _rows(name: str, streams: int, sides: dict[str, dict[str, Sample]]) -> list[Row]:
+    """With the aims for that number of streams or series, if there are any."""
     ours = sides["gateway"]
-    name = f"{streams} stream{'s' if streams > 1 else ''} of {TOKENS} tokens"
-    rates = {DIRECT: Aim("ratio", "≥", 0.9), LLAMA: STREAMS[streams]}
+    rates = {DIRECT: Aim("ratio", "≥", 0.9), LLAMA: STREAMS.get(streams)}
     firsts = {LLAMA: Aim("ratio", "≤", 1.0)} if streams == SLOTS else {}
     others = [side for side in sides if side != "gateway"]
     return [Row(NAME, name, "tokens/s", ours["rate"], side, sides[side]["rate"], rates[side]) for side in others] + [
@@ -84,29 +97,41 @@ def _figures(tokens: Sequence[int], seconds: float, firsts_s: Sequence[float], e
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a server is asked for a stream: its route, what its body has besides, and whether an event has text."""
+    """How a server is asked for a stream: its route in an account, what its body has besides, whether an event has
+    text, and in whose account a prompt is sent.
+    """
 
-    path: str
+    path: Callable[[str], str]
     extra: dict[str, Any]
     has_text: Callable[[dict[str, Any]], bool]
+    account: Callable[[str], str] = lambda text: ACCOUNT
 
 
-NATIVE = Dialect(run_path(MODEL), {}, lambda event: bool(event.get("response")))
+def _of_its_own(text: str) -> str:
+    """An account that has asked nothing before."""
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+NATIVE = Dialect(partial(run_path, MODEL), {}, lambda event: bool(event.get("response")))
+# Nothing is known of what such callers were answered before.
+NEWCOMERS = replace(NATIVE, account=_of_its_own)
 OPENAI = Dialect(
-    "/v1/chat/completions",
+    lambda account: "/v1/chat/completions",
     {"stream_options": {"include_usage": True}},
     lambda event: any(choice["delta"].get("content") for choice in event["choices"]),
 )
 # The gateway's own, whose answers run on to their last token whatever the model would do.
 ENDLESS = Dialect(
-    f"/client/v4/accounts/{ACCOUNT}/ai{OPENAI.path}",
+    "/client/v4/accounts/{}/ai/v1/chat/completions".format,
     {**OPENAI.extra, "model": MODEL, "ignore_eos": True},
     OPENAI.has_text,
 )
 
 
-async def _over_http(dialect: Dialect, address: Address, streams: int, count: int, number: int) -> Figures:
-    return await ask(dialect, address, streams, _asked(count, number))
+async def _over_http(
+    dialect: Dialect, address: Address, streams: int, count: int, number: int, series: int | None = None
+) -> Figures:
+    return await ask(dialect, address, streams, _asked(series or streams, count, number))
 
 
 async def ask(
@@ -114,8 +139,14 @@ async def ask(
 ) -> Figures:
     """`rate` in tokens/s and `first` in ms of answers of so many tokens to the texts, so many streams at once."""
     common = {"max_tokens": tokens, "temperature": 0, "stream": True, **dialect.extra, **more}
-    bodies = [{"messages": [{"role": "user", "content": text}], **common} for text in texts]
-    requests = [post(address, dialect.path, orjson.dumps(body)) for body in bodies]
+    requests = [
+        post(
+            address,
+            dialect.path(dialect.account(text)),
+            orjson.dumps({"messages": [{"role": "user", "content": text}], **common}),
+        )
+        for text in texts
+    ]
     # llama.cpp's server promises to keep a connection and closes it after a stream all the same.
     load = await drive(address, requests, streams, reuse=False)
     counts, firsts_s = zip(*(_read(dialect, reply) for reply in load.replies), strict=True)
@@ -137,11 +168,11 @@ def _read(dialect: Dialect, reply: Reply) -> tuple[int, float]:
 
 
 async def _direct(direct: Peer, streams: int, count: int, number: int) -> Figures:
-    job = {"prompts": _asked(count, number), "streams": streams, "tokens": TOKENS}
+    job = {"prompts": _asked(streams, count, number), "streams": streams, "tokens": TOKENS}
     answer = await direct.ask(job)
     return _figures(answer["tokens"], answer["seconds"], answer["firsts_s"])
 
 
-def _asked(count: int, number: int) -> list[str]:
+def _asked(series: int, count: int, number: int) -> list[str]:
     """The prompts of a round: the same for every side, and new to every side's prefix cache."""
-    return prompts(count, seed=100 * number + count)
+    return prompts(count, seed=1000 * (number + 1) + series)

@@ -37,9 +37,9 @@ class Server(Address):
     pid: int
 
 
-def run_path(model: str) -> str:
+def run_path(model: str, account: str = ACCOUNT) -> str:
     """The run route of a model."""
-    return f"/client/v4/accounts/{ACCOUNT}/ai/run/{model}"
+    return f"/client/v4/accounts/{account}/ai/run/{model}"
 
 
 def weights(spec: ModelSpec) -> Path:

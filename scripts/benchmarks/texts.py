@@ -41,10 +41,14 @@ def passages(count: int, seed: int = 1, shortest: int = 5, longest: int = 120) -
 
 
 def prompts(count: int, seed: int = 1) -> list[str]:
-    """That many different requests for a long story; different seeds share no start longer than the wording."""
+    """That many different requests for a long story; different seeds share no start longer than the wording.
+
+    The topics come in an order of the seed's own, so that few requests of different seeds share one.
+    """
     chance = random.Random(seed)
+    topics = chance.sample(TOPICS, len(TOPICS))
     return [
-        f"Write a very long and detailed story about {TOPICS[i % len(TOPICS)]}, with a {chance.choice(WORDS)} and "
+        f"Write a very long and detailed story about {topics[i % len(topics)]}, with a {chance.choice(WORDS)} and "
         f"a {chance.choice(WORDS)} in it. Describe every scene at length."
         for i in range(count)
     ]
