@@ -80,7 +80,7 @@ def test_they_are_made_one_at_a_time_when_all_streams_have_left(smollm_file: Pat
     graph, widths = graph_of(engine), []
     room_bytes = graph.growth_bytes
     for _ in range(len(WIDTHS) + 1):
-        ask(engine, prompt=PROMPTS[0], temperature=0, max_tokens=80)
+        ask(engine, prompt=PROMPTS[2], temperature=0, max_tokens=200)
         graph._fixed.compiling.join()
         widths.append(tuple(graph.widths))
     assert widths == [WIDTHS[:1], WIDTHS[:2], WIDTHS, WIDTHS]
@@ -88,7 +88,7 @@ def test_they_are_made_one_at_a_time_when_all_streams_have_left(smollm_file: Pat
 
 
 def test_none_is_made_without_memory_for_it(plain: Engine) -> None:
-    ask(plain, prompt=PROMPTS[0], temperature=0, max_tokens=80)
+    ask(plain, prompt=PROMPTS[2], temperature=0, max_tokens=200)
     graph = graph_of(plain)
     assert (graph._fixed.compiling, tuple(graph.widths), graph.growth_bytes) == (None, (2,), 0)
 
