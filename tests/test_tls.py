@@ -10,7 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import websockets.sync.client
 
+from tests.certificates import make_certificate
+from tests.chaos import raw
+from tests.chaos.test_front import HEADERS, ROOT
 from tests.server import gateway, write_models
 from tests.test_dockerfile import last
 
@@ -21,13 +25,7 @@ ROW = '{name: "@local/a", task: text-classification, engine: fake}'
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate for 127.0.0.1, its key, both in one file, and the key encrypted."""
     folder = tmp_path_factory.mktemp("pem")
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*make.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(folder)
     lock = "openssl ec -in key.pem -aes256 -passout pass:secret -out locked.pem"
     subprocess.run(lock.split(), cwd=folder, check=True, capture_output=True)
     (folder / "both.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
@@ -55,6 +53,36 @@ def test_https_is_served_and_the_health_check_passes(files: tuple[str, str | Non
         environment["SSL_CERT_FILE"] = str(pem / "cert.pem")
         shown = subprocess.run(top, env=environment, timeout=60, capture_output=True, text=True)
         assert (shown.returncode, "@local/a" in shown.stdout) == (0, True)
+
+
+def test_requests_follow_each_other_and_sockets_are_upgraded_within_tls(pem: Path, tmp_path: Path) -> None:
+    spell = "{name: '@test/spell', task: text-to-speech, engine: 'tests.fixtures.engines.spells:Engine', shape: aura, "
+    models = write_models(tmp_path / "models.yaml", ROW, spell + f"options: {{gate: {tmp_path / 'gate'}}}}}")
+    options = (f"--tls-cert={pem / 'cert.pem'}", f"--tls-key={pem / 'key.pem'}", "--no-pull")
+    with gateway("--models", str(models), "--home", str(tmp_path), *options, env={"PYTHONPATH": ROOT}) as server:
+        trust = ssl.create_default_context(cafile=pem / "cert.pem")
+        base = server.run_url("").replace("http:", "https:")
+        with httpx.Client(verify=trust, timeout=60, headers=HEADERS) as client:
+            for text in ("a", "b" * 100_000):
+                assert client.post(f"{base}@local/a", json={"text": text}).status_code == 200
+        address = f"{base}@test/spell".replace("https:", "wss:")
+        with websockets.sync.client.connect(address, ssl=trust, additional_headers=HEADERS, proxy=None) as live:
+            for message in ('{"type": "Speak", "text": "one"}', '{"type": "Close"}'):
+                live.send(message)
+            assert b"[one]" in list(live)
+
+
+@pytest.mark.parametrize("half", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n"])
+def test_who_does_not_finish_the_handshake_is_cut_off(half: bytes, pem: Path, tmp_path: Path) -> None:
+    models = write_models(tmp_path / "models.yaml", ROW)
+    options = (f"--tls-cert={pem / 'both.pem'}", "--no-pull")
+    arguments = ("--models", str(models), "--home", str(tmp_path), *options)
+    with gateway(*arguments, env={"GATEWAY_CLIENT_TIMEOUT_S": "1"}) as server, raw.connect(server) as silent:
+        silent.sendall(half)
+        answer = raw.rest_of(silent)  # the end comes, or this raises
+        assert answer[:1] in (b"", b"\x15")  # if anything, an alert of TLS
+        trust = ssl.create_default_context(cafile=pem / "cert.pem")
+        assert httpx.get(f"https://127.0.0.1:{server.port}/health", verify=trust, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ class Lobby:
     """Whoever has owed a request for longest makes room, so that a flood only drowns itself.
 
     A client that means it sends its head at once and waits here for no more than a turn of the event loop, and never
-    with half a head. `most_connections` are all, also those whose request is being answered.
+    with half a head. `most_connections` are all, also those whose request is being answered, and those that are
+    `shaking` hands before HTTP knows of them.
     """
 
     def __init__(self, most_connections: int, most_head_bytes: int = MOST_HEAD_BYTES) -> None:
@@ -27,6 +28,7 @@ class Lobby:
         self._owing: dict[Guest, None] = {}
         self._heads: dict[Guest, int] = {}
         self._head_bytes = 0
+        self.shaking = 0
 
     def enter(self, guest: Guest) -> None:
         """It owes a request from now on."""
@@ -38,8 +40,8 @@ class Lobby:
         self._head_bytes -= self._heads.pop(guest, 0)
 
     def has_room(self, connections: int) -> bool:
-        """Whether there may be so many; if too many, somebody who owes a request is sent away for one more."""
-        return connections <= self._most_connections or self._send_away(self._owing)
+        """Whether HTTP may have so many; if too many, somebody who owes a request is sent away for one more."""
+        return connections + self.shaking <= self._most_connections or self._send_away(self._owing)
 
     def hold(self, guest: Guest, head_bytes: int) -> None:
         """So much of its next head has come; if that is too much of all heads, the first of them go."""

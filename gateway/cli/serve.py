@@ -147,6 +147,7 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     from gateway.api.live.socket import MAX_FRAME_BYTES
     from gateway.api.lobby import Lobby
     from gateway.api.protocol import BoundedProtocol
+    from gateway.api.tls_gate import TlsGate
     from gateway.api.upgrade import AnsweredUpgrade
     from gateway.app import Management, create_app
     from gateway.weights.lock import Lock
@@ -157,13 +158,12 @@ def run(settings: Settings, specs: list[ModelSpec], path: Path, listener: socket
     app = create_app(settings, specs, pinned=Lock.for_models(path), management=management)
     scheme = "http" if settings.tls_cert is None else "https"
     typer.echo(f"Gateway listens on {scheme}://{f'[{host}]' if ':' in host else host}:{port}", err=True)
+    http = BoundedProtocol.bounded_by(settings.client_timeout_s, Lobby(connections))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
             loop="uvloop",
-            http=BoundedProtocol.bounded_by(settings.client_timeout_s, Lobby(connections)),
+            http=http if settings.tls_cert is None else TlsGate.before(http, settings.tls_cert, settings.tls_key),
             ws=AnsweredUpgrade,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,

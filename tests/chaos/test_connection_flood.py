@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import ssl
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from gateway.cli.doctor import access
 from gateway.cli.open_files import allow_files, room_for_connections
 from gateway.config import Settings
+from tests.certificates import make_certificate
 from tests.chaos import raw
 from tests.chaos.test_front import HEADERS, ROOT
 from tests.server import gateway, write_models
@@ -21,14 +23,23 @@ FILES = 256
 LIMITED = ("sh", "-c", f'ulimit -n {FILES} && exec "$@"', "sh", sys.executable, "-m", "gateway.cli.main", "serve")
 
 
-def test_silent_connections_beyond_the_limit_of_open_files_keep_nobody_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_silent_connections_beyond_the_limit_of_open_files_keep_nobody_out(scheme: str, tmp_path: Path) -> None:
+    """Over TLS not even a handshake comes of them."""
     models = write_models(tmp_path / "models.yaml", "{name: '@test/a', task: text-classification, engine: fake}")
+    options: tuple[str, ...] = ("--models", str(models), "--home", str(tmp_path))
+    trust = ssl.create_default_context()
+    if scheme == "https":
+        make_certificate(tmp_path)
+        trust.load_verify_locations(tmp_path / "cert.pem")
+        options += ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
     with (
-        gateway("--models", str(models), "--home", str(tmp_path), command=LIMITED, env={"PYTHONPATH": ROOT}) as server,
+        gateway(*options, command=LIMITED, env={"PYTHONPATH": ROOT}) as server,
         contextlib.ExitStack() as stack,
     ):
         flood = [stack.enter_context(raw.connect(server)) for _ in range(FILES + 50)]
-        answer = httpx.post(server.run_url("@test/a"), json={"text": "a"}, headers=HEADERS, timeout=60)
+        url = server.run_url("@test/a").replace("http:", f"{scheme}:")
+        answer = httpx.post(url, json={"text": "a"}, headers=HEADERS, timeout=60, verify=trust)
         assert answer.status_code == 200, "neither the request nor the load of its model found a place"
         assert raw.open_files(server.process.pid) < FILES
         assert raw.rest_of(flood[0]) == b"", "the first to come was the first to go"
