@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from gateway.engines.llm.largest import BLOCK, in_blocks, largest_values
+from gateway.engines.llm.nucleus import nucleus
 from gateway.engines.llm.sampling import Sampling
 
-# How many of the most probable tokens are tried in turn until they make up `top_p`; then all are ordered.
-NUCLEI = (64, 256, 4096)
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -81,30 +80,10 @@ def _keep_top_k(weights: torch.Tensor, counts: torch.Tensor) -> None:
 
 def _keep_top_p(weights: torch.Tensor, shares: torch.Tensor) -> None:
     wanted = shares * in_blocks(weights).sum(-1).double().cumsum(-1)[:, -1]
-    least, spare = _nucleus(weights, wanted, NUCLEI)
+    least, spare = nucleus(weights, wanted)
     if spare.any():
         _drop_ties(weights, least, spare)
     _keep_from(weights, least)
-
-
-def _nucleus(weights: torch.Tensor, wanted: torch.Tensor, trials: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The least weight of the fewest that together reach what is wanted, and how many of this weight stay in if not
-    all of them do, else 0: both [rows, 1].
-    """
-    count = next((trial for trial in trials if trial < weights.shape[-1]), weights.shape[-1])
-    values = largest_values(weights, count)
-    exact = values.double()
-    size = ((exact.cumsum(-1) - exact) < wanted[:, None]).sum(-1, keepdim=True).clamp(min=1)
-    least = values.gather(-1, size - 1)
-    following = values.gather(-1, size.clamp(max=count - 1))
-    tied = (following == least) & (size < count) & (least > 0)
-    spare = torch.where(tied, size - (values > least).sum(-1, keepdim=True), 0)
-    if count < weights.shape[-1]:
-        (short,) = torch.where(size[:, 0] == count)
-        if len(short):
-            further = _nucleus(weights.index_select(0, short), wanted[short], trials[1:])
-            least, spare = (known.index_copy(0, short, new) for known, new in zip((least, spare), further, strict=True))
-    return least, spare
 
 
 def _drop_ties(weights: torch.Tensor, least: torch.Tensor, spare: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ from gateway.engines.llm.decoding import Decoding
 from gateway.engines.llm.largest import BLOCK
 from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.token_choice import TokenChoice
-from gateway.engines.llm.token_draw import NUCLEI, draw, weigh
+from gateway.engines.llm.token_draw import draw, weigh
 
 WIDTH = 96 * BLOCK
 SETTINGS: list[dict[str, Any]] = [
@@ -108,14 +108,6 @@ def test_the_token_is_where_the_sum_of_probabilities_passes_the_number(number: f
         upto = row.cumsum(-1)[token].item()
         assert row[token] > 0, name
         assert upto - row[token].item() - 1e-6 <= number <= upto + 1e-6, name
-
-
-def test_a_flat_row_is_cut_after_every_trial_of_the_nucleus() -> None:
-    scores = noise(0.01, 6).expand(4, -1).clone()
-    shares = [(limit - 0.5) / WIDTH for limit in (10, *NUCLEI)]
-    samplings = [Sampling(1, top_p=share) for share in shares]
-    for row, sampling, weights in zip(scores.clone(), samplings, weigh(scores, samplings), strict=True):
-        assert torch.equal(weights > 0, warped(row, sampling) > 0)
 
 
 @pytest.mark.parametrize("edge", [0, WIDTH // 2, WIDTH - BLOCK])
