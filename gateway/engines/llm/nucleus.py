@@ -6,6 +6,7 @@ of them is set aside again and again, so that little is left to be put in order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,7 @@ def _narrowed(weights: Weights, wanted: float) -> tuple[Weights, float]:
     """Those among which the least is, with all that are as large as one of them, and what is wanted of their sum."""
     while len(weights) > ORDERED:
         missing = wanted
-        high, low = _bounds(weights, wanted)
-        for part in (weights[weights > high], weights[(weights <= high) & (weights >= low)], weights[weights < low]):
+        for part in _parts(weights, *_bounds(weights, wanted)):
             reached = part.sum(dtype=np.float64)
             if reached >= missing:
                 break
@@ -67,6 +67,12 @@ def _narrowed(weights: Weights, wanted: float) -> tuple[Weights, float]:
             break
         weights, wanted = part, missing
     return weights, wanted
+
+
+def _parts(weights: Weights, high: np.float32, low: np.float32) -> Iterator[Weights]:
+    yield weights[weights > high]
+    yield weights[(weights <= high) & (weights >= low)]
+    yield weights[weights < low]
 
 
 def _bounds(weights: Weights, wanted: float) -> tuple[np.float32, np.float32]:
