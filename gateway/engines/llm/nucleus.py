@@ -14,7 +14,7 @@ import torch
 
 from gateway.engines.llm.largest import largest_values
 
-# How many of the largest are tried in turn, then all are ordered; on a CPU after the first trial all are narrowed down.
+# How many of the largest are tried in turn, then all; on a CPU what is short after the first trial is narrowed down.
 TRIALS = (64, 4096)
 # The weights that are put in order at once, those that stand for them, and how far their account is trusted.
 ORDERED, SAMPLE, MARGIN = 2048, 512, 24

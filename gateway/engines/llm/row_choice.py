@@ -91,14 +91,13 @@ def _reports(
     choices: Sequence[TokenChoice], tokens: Sequence[int], logits: torch.Tensor
 ) -> dict[int, list[TokenReport]]:
     """By the model's own distribution: before bias, penalties, constraint and temperature, as OpenAI reports it."""
-    wanted = {row: choice.logprobs for row, choice in enumerate(choices) if choice.logprobs is not None}
-    if not wanted:
-        return {}
-    logprobs = logits[list(wanted)].float().log_softmax(-1)
-    best = largest(logprobs, min(max(wanted.values()), logprobs.shape[-1]))
-    own = logprobs.gather(-1, torch.tensor([tokens[row] for row in wanted], device=logits.device)[:, None].clamp(min=0))
-    found = zip(wanted.items(), own[:, 0].tolist(), best[0].tolist(), best[1].tolist(), strict=True)
-    return {
-        row: [TokenReport(tokens[row], logprob, list(zip(places[:rivals], values[:rivals], strict=True)))]
-        for (row, rivals), logprob, values, places in found
-    }
+    told: dict[int, list[TokenReport]] = {}
+    for rivals in {choice.logprobs for choice in choices if choice.logprobs is not None}:
+        rows = [row for row, choice in enumerate(choices) if choice.logprobs == rivals]
+        places, taken = (torch.tensor(each, device=logits.device) for each in (rows, [tokens[row] for row in rows]))
+        logprobs = logits.index_select(0, places).float().log_softmax(-1)
+        values, best = largest(logprobs, min(rivals, logprobs.shape[-1]))
+        own = logprobs.gather(-1, taken[:, None].clamp(min=0))[:, 0]
+        for row, logprob, *top in zip(rows, own.tolist(), best.tolist(), values.tolist(), strict=True):
+            told[row] = [TokenReport(tokens[row], logprob, list(zip(*top, strict=True)))]
+    return told

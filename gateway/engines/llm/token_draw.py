@@ -44,7 +44,7 @@ def weigh(scores: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
     torch.softmax(scores.div_(temperatures[:, None]), -1, out=scores)
     counts = [sampling.top_k for sampling in samplings]
     for run in _runs([count > 0 for count in counts]):
-        _keep_top_k(scores[run], torch.tensor(counts[run], device=scores.device))
+        _keep_top_k(scores[run], [min(count, scores.shape[-1]) for count in counts[run]])
     shares = [sampling.top_p for sampling in samplings]
     for run in _runs([share < 1 for share in shares]):
         _keep_top_p(scores[run], torch.tensor(shares[run], dtype=torch.float64, device=scores.device))
@@ -72,10 +72,9 @@ def _crossing(weights: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tenso
     return places[:, 0], (targets - before).clamp(min=0)[:, 0]
 
 
-def _keep_top_k(weights: torch.Tensor, counts: torch.Tensor) -> None:
-    counts = counts.clamp(max=weights.shape[-1])
-    values = largest_values(weights, int(counts.max()))
-    _keep_from(weights, values.gather(-1, counts[:, None] - 1))
+def _keep_top_k(weights: torch.Tensor, counts: Sequence[int]) -> None:
+    last = torch.tensor(counts, device=weights.device)[:, None] - 1
+    _keep_from(weights, largest_values(weights, max(counts)).gather(-1, last))
 
 
 def _keep_top_p(weights: torch.Tensor, shares: torch.Tensor) -> None:

@@ -34,7 +34,7 @@ SAMPLINGS = st.builds(
 DECODINGS = st.builds(
     Decoding,
     SAMPLINGS,
-    logprobs=st.sampled_from([None, 0, 5]),
+    logprobs=st.sampled_from([None, 0, 5, 20]),
     logit_bias=st.dictionaries(st.integers(0, 261), st.floats(-100, 100), max_size=4),
 )
 STREAMS = st.lists(st.tuples(DECODINGS, st.lists(st.integers(0, 300), max_size=5)), min_size=1, max_size=9)
