@@ -1,4 +1,4 @@
-"""What forms and habits of chat cost: a JSON Schema, prompts that begin alike, one more stream; knows no rival."""
+"""What forms and habits of chat cost: a schema, sampling, prompts that begin alike, one more stream; knows no rival."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from scripts.benchmarks.texts import passages, prompts
 NAME = "chat-forms"
 STREAMS, MANY = 16, 64
 SHARED_WORDS, OWN_WORDS, SHORT = 540, 30, 8
+HEAT, SHARE = 0.6, 0.9
 SCENE = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "story": {"type": "string"}, "year": {"type": "integer"}},
@@ -28,12 +29,14 @@ SCHEMA = {"type": "array", "items": SCENE, "minItems": 100}
 
 
 async def run(bench: Bench) -> list[Row]:
-    """Tokens/s with and without a schema, and with and without a shared beginning; bytes of one more stream."""
+    """Tokens/s with and without a schema, sampling and a shared beginning; bytes of one more stream."""
     spec = starter(MODEL, threads=len(os.sched_getaffinity(0)), prefix_cache="shared")
     async with gateway(bench.folder, [spec]) as address:
         await bench.attempt("memory", _memory(address))
         schema = _pair(bench, "with a JSON Schema", "without", 0.8, _constrained(address))
         await bench.attempt("JSON Schema", schema)
+        sampled = _pair(bench, f"temperature {HEAT}, top_p {SHARE}", "greedy", 0.8, _sampled(address))
+        await bench.attempt("sampling", sampled)
         await bench.attempt("alike", _pair(bench, "prompts 90 % alike", "not alike", 2.0, _alike(bench, address)))
     return []
 
@@ -55,6 +58,13 @@ def _constrained(address: Address) -> dict[str, Side]:
 
     wanted = {"type": "json_schema", "json_schema": {"name": "story", "schema": SCHEMA}}
     return {"schema": partial(side, response_format=wanted), "free": side}
+
+
+def _sampled(address: Address) -> dict[str, Side]:
+    async def side(number: int, **more: Any) -> Figures:
+        return await ask(ENDLESS, address, STREAMS, prompts(STREAMS, seed=3000 + number), **more)
+
+    return {"sampled": partial(side, temperature=HEAT, top_p=SHARE, seed=1), "greedy": side}
 
 
 def _alike(bench: Bench, address: Address) -> dict[str, Side]:

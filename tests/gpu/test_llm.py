@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from gateway.engines.llm.constraint import Json
-from gateway.engines.llm.decoding import Prompt
+from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.merged import MergedStepper
 from gateway.engines.llm.paged import PagedStepper
+from gateway.engines.llm.row_choice import Chosen, choose
+from gateway.engines.llm.sampling import Sampling
+from gateway.engines.llm.token_choice import TokenChoice
 from gateway.engines.llm.transformers import TransformersModel
+from gateway.errors import InferenceFailed
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, load
 from tests.engines.llm.token_streams import decoding, library_model, run, token_model
@@ -61,6 +65,30 @@ def test_streams_side_by_side_end_as_they_should(model: TransformersModel, tempe
     assert all(len(one.ids) == 20 or one.finish_reason == "stop" for one in told)
     if library_model(model).dtype == torch.float32:
         assert [one.ids for one in told] == [run(model, stream)[0].ids for stream in streams]
+
+
+def test_rows_of_different_settings_are_drawn_as_on_a_cpu() -> None:
+    settings: list[dict[str, Any]] = [{}, {"top_k": 40}, {"top_p": 0.9}, {"top_k": 9, "top_p": 0.5}, {"temperature": 0}]
+    settings += [{"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.3}, {"temperature": 3.0, "top_p": 0.95}]
+    logits = torch.randn(32 * len(settings), 128_256, generator=torch.Generator().manual_seed(1)) * 2
+    streams = [Decoding(Sampling(1, **setting, seed=seed), logprobs=2) for seed in range(32) for setting in settings]
+    here, there = (
+        choose([TokenChoice(how, [1, 2]) for how in streams], logits.to(device)) for device in ("cpu", "cuda")
+    )
+    alike = [
+        isinstance(one, Chosen) and isinstance(other, Chosen) and one.token == other.token
+        for one, other in zip(here, there, strict=True)
+    ]
+    # A number that falls on the edge between two tokens may be rounded to the other.
+    assert sum(alike) >= len(alike) - 2
+
+
+@pytest.mark.parametrize("setting", [{}, {"temperature": 0}, {"top_k": 5, "top_p": 0.5}])
+def test_impossible_logits_end_their_stream_and_no_other(setting: dict[str, Any]) -> None:
+    logits = torch.randn(3, 4096, device="cuda")
+    logits[1] = torch.nan
+    found = choose([TokenChoice(Decoding(Sampling(1, **setting)), []) for _ in range(3)], logits)
+    assert [isinstance(one, InferenceFailed) for one in found] == [False, True, False]
 
 
 def test_a_constrained_answer_is_valid(model: TransformersModel) -> None:

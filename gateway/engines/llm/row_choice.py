@@ -10,7 +10,12 @@ import torch
 
 from gateway.engines.llm.backend import TokenReport
 from gateway.engines.llm.grammar import restrict
+from gateway.engines.llm.largest import largest
+from gateway.engines.llm.sampling import Sampling
+from gateway.engines.llm.score_edits import edit
 from gateway.engines.llm.token_choice import TokenChoice
+from gateway.engines.llm.token_draw import draw
+from gateway.engines.llm.working_copy import rows_at_once, working_copy
 from gateway.errors import GatewayError, InferenceFailed
 
 logger = logging.getLogger(__name__)
@@ -25,38 +30,74 @@ class Chosen:
 
 
 def choose(choices: Sequence[TokenChoice], logits: torch.Tensor) -> list[Chosen | GatewayError]:
-    """The next token of each row of `logits` [rows, vocabulary], or why its stream ends; `choices` remember it."""
+    """The next token of each row of `logits` [rows, vocabulary], or why its stream ends; `choices` remember it.
+
+    A stream's tokens depend on its logits, seed and settings alone. The probabilities are those of transformers'
+    `generate` with the same settings; the draws are not, as they take other random numbers.
+    """
     matchers = {row: choice.matcher for row, choice in enumerate(choices) if choice.matcher is not None}
     scores, faults = restrict(logits, matchers)
-    tokens = _largest(scores)
-    for row, choice in enumerate(choices):
-        if not choice.plain and row not in faults:
-            try:
-                tokens[row] = choice.next(scores[row])
-            except RuntimeError as error:
-                logger.error("no token can be chosen from a model's numbers", exc_info=error)
-                faults[row] = InferenceFailed()
-    return [
-        faults.get(row) or _taken(choice, token, logits[row])
-        for row, (choice, token) in enumerate(zip(choices, tokens.tolist(), strict=True))
-    ]
+    tokens = _tokens(choices, scores).tolist()
+    for row, token in enumerate(tokens):
+        if token < 0 and row not in faults:
+            logger.error("no token can be chosen from a model's numbers")
+            faults[row] = InferenceFailed()
+    reports = _reports(choices, tokens, logits)
+    for row, (choice, token) in enumerate(zip(choices, tokens, strict=True)):
+        if row not in faults:
+            choice.took(token)
+    return [faults.get(row) or Chosen(token, reports.get(row, [])) for row, token in enumerate(tokens)]
 
 
-def _largest(scores: torch.Tensor) -> torch.Tensor:
-    """The index of each row's largest number. On a CPU numpy finds it in a tenth of torch's time."""
+def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor) -> torch.Tensor:
+    """A token for each row, -1 where none can be."""
+    if all(choice.plain for choice in choices):
+        return _likeliest(scores)
+    most = rows_at_once(scores)
+    return torch.cat([_some(choices[at : at + most], scores[at : at + most]) for at in range(0, len(scores), most)])
+
+
+def _some(choices: Sequence[TokenChoice], scores: torch.Tensor) -> torch.Tensor:
+    order = sorted(range(len(choices)), key=lambda row: _kind(choices[row].sampling))
+    ordered = [choices[row] for row in order]
+    rows = torch.tensor(order, device=scores.device)
+    copy = working_copy(scores, rows)
+    edit(copy, [choice.edits for choice in ordered], scores.shape[-1])
+    drawing = [choice for choice in ordered if not choice.sampling.greedy]
+    samplings, uniforms = [choice.sampling for choice in drawing], [choice.uniform() for choice in drawing]
+    tokens = torch.cat([draw(copy[: len(drawing)], samplings, uniforms), _likeliest(copy[len(drawing) :])])
+    return torch.empty_like(tokens).index_copy_(0, rows, tokens)
+
+
+def _kind(sampling: Sampling) -> int:
+    """So that in their order those with `top_k` are next to each other, those with `top_p` too, greedy ones last."""
+    if sampling.greedy:
+        return 4
+    if sampling.top_k:
+        return 1 if sampling.top_p < 1 else 0
+    return 2 if sampling.top_p < 1 else 3
+
+
+def _likeliest(scores: torch.Tensor) -> torch.Tensor:
+    """The place of each row's largest number, -1 where none is. On a CPU numpy takes a tenth of torch's time."""
     if scores.device.type == "cpu" and scores.dtype == torch.float32:
-        return torch.from_numpy(scores.numpy().argmax(-1))
-    return scores.argmax(-1)
+        places = torch.from_numpy(scores.numpy().argmax(-1))
+    else:
+        places = scores.argmax(-1)
+    return torch.where(scores.gather(-1, places[:, None])[:, 0] > -torch.inf, places, -1)
 
 
-def _taken(choice: TokenChoice, token: int, logits: torch.Tensor) -> Chosen:
-    choice.took(token)
-    return Chosen(token, [] if choice.logprobs is None else [_report(token, logits, choice.logprobs)])
-
-
-def _report(token: int, logits: torch.Tensor, rivals: int) -> TokenReport:
+def _reports(
+    choices: Sequence[TokenChoice], tokens: Sequence[int], logits: torch.Tensor
+) -> dict[int, list[TokenReport]]:
     """By the model's own distribution: before bias, penalties, constraint and temperature, as OpenAI reports it."""
-    logprobs = logits.float().log_softmax(-1)
-    best = logprobs.topk(min(rivals, len(logprobs)))
-    top = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-    return TokenReport(token, logprobs[token].item(), top)
+    told: dict[int, list[TokenReport]] = {}
+    for rivals in {choice.logprobs for choice in choices if choice.logprobs is not None}:
+        rows = [row for row, choice in enumerate(choices) if choice.logprobs == rivals]
+        places, taken = (torch.tensor(each, device=logits.device) for each in (rows, [tokens[row] for row in rows]))
+        logprobs = logits.index_select(0, places).float().log_softmax(-1)
+        values, best = largest(logprobs, min(rivals, logprobs.shape[-1]))
+        own = logprobs.gather(-1, taken[:, None].clamp(min=0))[:, 0]
+        for row, logprob, *top in zip(rows, own.tolist(), best.tolist(), values.tolist(), strict=True):
+            told[row] = [TokenReport(tokens[row], logprob, list(zip(*top, strict=True)))]
+    return told

@@ -46,7 +46,7 @@ class SteppedModel:
             raise BadInput(f"'/logit_bias/{outside}' is not a token of this model; they are 0 to {self._width - 1}")
         constraint = decoding.constraint
         matcher = None if constraint is None else self._grammars.start(constraint, decoding.markers)
-        choice = TokenChoice(decoding, prompt.tokens, torch.device(self.device), matcher)
+        choice = TokenChoice(decoding, prompt.tokens, matcher)
         self._streams[id] = TokenStream(prompt, decoding, choice)
         self._stepper.add(id, self._streams[id])
 

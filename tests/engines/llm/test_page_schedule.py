@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.page_parts import Part
@@ -23,7 +22,7 @@ def schedule(count: int = 100, *, pass_tokens: int = 16, most_streams: int = 8, 
 
 def stream(tokens: list[int], salt: str = "") -> TokenStream:
     how = Decoding(Sampling(100), salt=salt)
-    return TokenStream(Prompt(tokens), how, TokenChoice(how, tokens, torch.device("cpu")))
+    return TokenStream(Prompt(tokens), how, TokenChoice(how, tokens))
 
 
 def step(plan: PageSchedule) -> dict[int, int]:

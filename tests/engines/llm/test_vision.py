@@ -16,7 +16,7 @@ from gateway.errors import BadInput
 from gateway.tasks.image import MAX_PICTURES
 from tests import tiny, tiny_seers
 from tests.engines.llm.streams import Conversation, Told, ask, load
-from tests.seeing import direct, shown, uri
+from tests.seeing import VARIED, direct, shown, uri
 from tests.tiny_vision import picture
 
 SHOWN = [picture(60, 40, 1), picture(33, 70, 2, kind="JPEG"), picture(64, 64, 3, kind="WEBP")]
@@ -51,12 +51,9 @@ FILES = [[SHOWN[0]], SHOWN[1:], [SHOWN[2], SHOWN[0]]]
 
 
 def test_answers_equal_the_librarys_alone_and_in_company(seer: Seer) -> None:
-    bodies = [
-        {"messages": messages, "temperature": 1, "seed": 5 + i, "max_tokens": 12 + 6 * i}
-        for i, messages in enumerate(CONVERSATIONS)
-    ]
+    bodies = [{"messages": messages, **VARIED, "max_tokens": 12 + 6 * i} for i, messages in enumerate(CONVERSATIONS)]
     expected = [
-        direct(seer.kind, seer.files, messages, files, 5 + i, 12 + 6 * i)
+        direct(seer.kind, seer.files, messages, files, 12 + 6 * i)
         for i, (messages, files) in enumerate(zip(CONVERSATIONS, FILES, strict=True))
     ]
     blind = {"prompt": "no picture at all", "temperature": 1, "seed": 3, "max_tokens": 25}
