@@ -29,7 +29,7 @@ UNFINISHED = "making-"
 # Of a graph whose weights may be stored in twice as many bits: where a step has little to read, to compute less pays.
 SMALL_BYTES = 128 * MIB
 # Of what is made here besides the library's own form: another number has every file converted anew.
-FORM = 4
+FORM = 5
 logger = logging.getLogger(__name__)
 
 

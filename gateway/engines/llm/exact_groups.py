@@ -23,8 +23,8 @@ from gateway.engines.llm.packed_products import (
 )
 from gateway.engines.llm.product_names import EXTENDED
 
-# Into so many parts a step is divided where weights are stored in eight bits instead of four: 15 steps are 255 then.
-PARTS = 17
+# The largest of the weights in eight bits that share a scale: a whole row of up to so many, of longer ones parts.
+MOST, WHOLE, WIDE = 127, 1024, 192
 MIDDLE, LARGEST = 8, 15
 # How far a group's minimum may be from where it should be, in the largest steps of its row.
 TOLERANCE = 1 / 16
@@ -33,7 +33,7 @@ TOLERANCE = 1 / 16
 def make_exact(model: Model, minima: GroupMinima, *, doubled: bool) -> int:
     """Change the products whose groups have minima in the file; how many.
 
-    If `doubled`, weights are stored in eight bits, so that a zero may lie between two steps: nothing more is computed,
+    If `doubled`, weights are stored in eight bits, of which many share a scale and none needs a zero: less is computed,
     but twice as much is read. Otherwise each product gets some more inputs, the sums of the groups of its input, and
     for them weights of four bits that say how far the group's minimum is from where it should be.
     """
@@ -41,11 +41,9 @@ def make_exact(model: Model, minima: GroupMinima, *, doubled: bool) -> int:
     for node in model.get_ordered_ops():
         product = packed_product(node)
         groups = None if product is None else _groups(product, minima)
-        if product is None or groups is None:
+        if product is None or product.zeros is None or groups is None:
             continue
-        zeros = np.divide(-groups.minimum, groups.scale, out=np.zeros_like(groups.scale), where=groups.scale != 0)
-        fits = bool(zeros.min() >= 0 and zeros.max() * PARTS <= 255)
-        exact = _in_eight_bits(product, groups, zeros) if doubled and fits else _extended(product, groups, sums)
+        exact = _in_eight_bits(product, groups) if doubled else _extended(product, product.zeros, groups, sums)
         exact.set_friendly_name(node.get_friendly_name())
         replace(node.output(0), exact.output(0))
         count += 1
@@ -62,17 +60,27 @@ def _groups(product: PackedProduct, minima: GroupMinima) -> Groups | None:
     return minima.of(name, product.scales.data[..., 0])
 
 
-def _in_eight_bits(product: PackedProduct, groups: Groups, zeros: NDArray[np.float32]) -> Node:
-    weights = halves(product.weights) * np.uint8(PARTS)
-    fine = np.rint(zeros * PARTS).astype(np.uint8)[..., None]
-    scales = (groups.scale / PARTS).astype(np.float16)[..., None]
-    parts = (opset13.constant(part) for part in (weights, fine, scales))
-    return multiplied(product.node.input_value(0), product.node, *parts)
+def _in_eight_bits(product: PackedProduct, groups: Groups) -> Node:
+    weights = groups.minimum[..., None] + groups.scale[..., None] * halves(product.weights)
+    rows, inputs = weights.shape[0], weights.shape[1] * weights.shape[2]
+    wide = weights.reshape(rows, -1, _width(inputs, weights.shape[2]))
+    steps = (np.abs(wide).max(axis=-1, keepdims=True) / MOST).astype(np.float16)
+    steps[steps == 0] = 1
+    whole = np.clip(np.rint(wide / steps.astype(np.float32)), -MOST, MOST).astype(np.int8)
+    constants = opset13.constant(whole), None, opset13.constant(steps)
+    return multiplied(product.node.input_value(0), product.node, *constants)
 
 
-def _extended(product: PackedProduct, groups: Groups, known: dict[tuple[str, int, int], Output]) -> Node:
+def _width(inputs: int, least: int) -> int:
+    """How many inputs of a row share a scale: all, or as many groups of the `least` as there may be in `WIDE`."""
+    if inputs <= WHOLE:
+        return inputs
+    return max(width for width in range(least, max(WIDE, least) + 1, least) if inputs % width == 0)
+
+
+def _extended(product: PackedProduct, zero: Node, groups: Groups, known: dict[tuple[str, int, int], Output]) -> Node:
     source, (_, count, width) = product.node.input_value(0), product.weights.shape
-    zeros = halves(product.zeros)
+    zeros = halves(zero)
     missing = groups.minimum + groups.scale * zeros[..., 0]
     tolerance = TOLERANCE * groups.scale.max(axis=1, keepdims=True) + np.finfo(np.float16).tiny
     more, steps = _in_levels(missing, tolerance, int(width))

@@ -33,8 +33,8 @@ def fuse(model: Model) -> int:
 
 def _join(group: Sequence[PackedProduct]) -> None:
     first = group[0].node
-    parts = (stacked([getattr(product, part) for product in group]) for part in ("weights", "zeros", "scales"))
-    product = multiplied(first.input_value(0), first, *parts)
+    weights, *zeros, scales = (stacked(parts) for parts in zip(*(product.parts for product in group), strict=True))
+    product = multiplied(first.input_value(0), first, weights, zeros[0] if zeros else None, scales)
     product.set_friendly_name(JOIN.join(part.node.get_friendly_name() for part in group))
     rows = np.array([part.rows for part in group], dtype=np.int64)
     split = opset13.variadic_split(product, np.int64(-1), rows)

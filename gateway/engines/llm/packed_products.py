@@ -16,12 +16,12 @@ from openvino import Node, Output, Shape, Tensor, Type, opset13
 class PackedProduct:
     """Each of a row's `weights` [rows, groups, width] stands for itself less its zero, times its scale.
 
-    `zeros` and `scales` are [rows, groups, 1].
+    `zeros` and `scales` are [rows, groups, 1]; without `zeros` nothing is taken off.
     """
 
     node: Node
     weights: Node
-    zeros: Node
+    zeros: Node | None
     scales: Node
 
     @property
@@ -32,8 +32,12 @@ class PackedProduct:
     @property
     def form(self) -> tuple[object, ...]:
         """Products of one form differ in their rows alone."""
-        constants = (self.weights, self.zeros, self.scales)
-        return tuple((str(c.get_element_type()), tuple(c.shape[1:])) for c in constants)
+        return tuple((str(part.get_element_type()), tuple(part.shape[1:])) for part in self.parts)
+
+    @property
+    def parts(self) -> list[Node]:
+        """Its constants."""
+        return [part for part in (self.weights, self.zeros, self.scales) if part is not None]
 
 
 def packed_product(node: Node) -> PackedProduct | None:
@@ -44,22 +48,20 @@ def packed_product(node: Node) -> PackedProduct | None:
     if scaled is None:
         return None
     shifted, scales = _above(scaled.input_value(0), "Subtract"), _above(scaled.input_value(1))
-    if shifted is None or not _constant(scales):
-        return None
-    weights = _above(shifted.input_value(0), "Convert")
-    zeros = _above(shifted.input_value(1), "Convert")
-    weights = weights and _above(weights.input_value(0))
-    zeros = zeros and _above(zeros.input_value(0))
-    if not _constant(weights) or not _constant(zeros):
+    weights = _converted(scaled.input_value(0) if shifted is None else shifted.input_value(0))
+    zeros = None if shifted is None else _converted(shifted.input_value(1))
+    if weights is None or not _constant(scales) or (shifted is not None and zeros is None):
         return None
     product = PackedProduct(node, weights, zeros, scales)
-    return product if all(_stacks(part, product.rows) for part in (weights, zeros, scales)) else None
+    return product if all(_stacks(part, product.rows) for part in product.parts) else None
 
 
-def multiplied(source: Output, like: Node, weights: Node, zeros: Node, scales: Node) -> Node:
+def multiplied(source: Output, like: Node, weights: Node, zeros: Node | None, scales: Node) -> Node:
     """The product of `source` with these, in the number type of the product `like`."""
     number = scales.get_element_type()
-    whole = opset13.subtract(opset13.convert(weights, number.to_string()), opset13.convert(zeros, number.to_string()))
+    whole = opset13.convert(weights, number.to_string())
+    if zeros is not None:
+        whole = opset13.subtract(whole, opset13.convert(zeros, number.to_string()))
     rows = int(weights.shape[0])
     flat = opset13.reshape(opset13.multiply(whole, scales), np.array([rows, -1], dtype=np.int64), special_zero=False)
     matrix = opset13.convert(flat, like.get_output_element_type(0).to_string())
@@ -113,6 +115,13 @@ def _above(output: Output, *types: str) -> Node | None:
         if at + 1 < len(types):
             node = node.input_value(0).get_node()
     return node
+
+
+def _converted(output: Output) -> Node | None:
+    """The constant that `output` is in another number type."""
+    above = _above(output, "Convert")
+    constant = None if above is None else _above(above.input_value(0))
+    return constant if _constant(constant) else None
 
 
 def _constant(node: Node | None) -> TypeGuard[Node]:
