@@ -23,8 +23,10 @@ from gateway.engines.llm.packed_products import (
 )
 from gateway.engines.llm.product_names import EXTENDED
 
-# The largest of the weights in eight bits that share a scale: a whole row of up to so many, of longer ones parts.
-MOST, WHOLE, WIDE = 127, 1024, 192
+# The largest weight in eight bits.
+MOST = 127
+# Of up to so many inputs a whole row shares a scale, of more inputs parts of it.
+WHOLE, WIDE = 1024, 192
 MIDDLE, LARGEST = 8, 15
 # How far a group's minimum may be from where it should be, in the largest steps of its row.
 TOLERANCE = 1 / 16
