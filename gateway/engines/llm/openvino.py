@@ -30,7 +30,7 @@ from gateway.engines.llm.vocabulary import vocabulary_from
 from gateway.engines.llm.weights import Weights
 
 # So many passes of few streams, and what makes them faster is worth its making.
-FEW_PASSES = 64
+FEW_PASSES = 48
 logger = logging.getLogger(__name__)
 
 
