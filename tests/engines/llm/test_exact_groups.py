@@ -15,6 +15,7 @@ from openvino import Model, opset13
 
 from gateway.engines.llm import conversion
 from gateway.engines.llm.conversion import convert
+from gateway.engines.llm.exact_groups import _width
 from gateway.engines.llm.product_names import Product, find_products
 from tests import tiny_gguf
 from tests.engines.llm.gguf_weights import IN_FILE, meant, tensors_of
@@ -77,6 +78,14 @@ def test_weights_begin_where_the_file_says(
         expected = rows @ weights.T
         error = np.sqrt(np.mean((given(folder, name, rows) - expected) ** 2) / np.mean(expected**2))
         assert error < 0.03, name
+
+
+@pytest.mark.parametrize(
+    ("inputs", "width"), [(64, 64), (576, 576), (1024, 1024), (1536, 192), (2048, 128), (11_008, 128), (1056, 96)]
+)
+def test_long_rows_have_more_than_one_scale(inputs: int, width: int) -> None:
+    """Of 32 inputs as the file has them, as many groups as fit into the row and into 192."""
+    assert _width(inputs, 32) == width
 
 
 def test_without_their_minima_weights_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
