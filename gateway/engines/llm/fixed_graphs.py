@@ -37,9 +37,10 @@ class FixedGraphs:
 
     def __init__(self, model: Any, weights_bytes: int, most_bytes: int) -> None:
         """For as many widths of `model` as `most_bytes` of memory hold."""
-        self._model: Any = model
         self._each_bytes = max(1, int(PACKED * weights_bytes))
         self._missing = list(WIDTHS[: most_bytes // self._each_bytes])
+        # What nothing is made of any more is not held: it has all weights.
+        self._model: Any = model if self._missing else None
         self._requests: dict[int, Any] = {}
         self.compiling: threading.Thread | None = None
 

@@ -67,7 +67,7 @@ class PageSchedule:
         room = self._place(parts, [line for line in lines if line.runs], self._pass_tokens)
         self._place(parts, [line for line in lines if not line.runs], room)
         planned = list(parts.values())
-        if len(planned) <= max(widths) and all(part.count == 1 for part in planned):
+        if len(planned) < max(widths) and all(part.count == 1 for part in planned):
             self._guess(planned, widths)
         return planned
 

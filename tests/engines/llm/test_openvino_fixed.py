@@ -91,6 +91,7 @@ def test_none_is_made_without_memory_for_it(plain: Engine) -> None:
     ask(plain, prompt=PROMPTS[2], temperature=0, max_tokens=200)
     graph = graph_of(plain)
     assert (graph._fixed.compiling, tuple(graph.widths), graph.growth_bytes) == (None, (2,), 0)
+    assert graph._fixed._model is None, "the weights are held a second time"
 
 
 @pytest.mark.parametrize(("mib", "count"), [(0, 0), (149, 0), (150, 1), (300, 2), (10_000, 3)])
