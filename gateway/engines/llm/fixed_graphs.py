@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from gateway.engines.llm.low_rank import CHOSEN
+from gateway.engines.llm.fixed_pass import MORE, FixedPass
 from gateway.engines.llm.page_parts import Run
 
 # The rows of a pass that such graphs are made for, as far as there is memory for them. A single row is multiplied in
@@ -15,16 +15,6 @@ from gateway.engines.llm.page_parts import Run
 WIDTHS = (2, 4, 6)
 # Bytes in memory for each byte of the weights: they are packed once more (measured: 200 MB of 140).
 PACKED = 1.5
-# How many numbers each input has besides one for each row.
-MORE = {
-    "input_ids": 0,
-    "position_ids": 0,
-    "past_lens": 0,
-    "subsequence_begins": 1,
-    "block_indices_begins": 1,
-    "sampled_tokens_indices": 0,
-    CHOSEN: 0,
-}
 logger = logging.getLogger(__name__)
 
 
@@ -41,7 +31,7 @@ class FixedGraphs:
         self._missing = list(WIDTHS[: most_bytes // self._each_bytes])
         # What nothing is made of any more is not held: it has all weights.
         self._model: Any = model if self._missing else None
-        self._requests: dict[int, Any] = {}
+        self._passes: dict[int, FixedPass] = {}
         self.compiling: threading.Thread | None = None
 
     @property
@@ -52,34 +42,30 @@ class FixedGraphs:
     @property
     def widths(self) -> Sequence[int]:
         """The rows of passes that are computed this way by now."""
-        return tuple(self._requests)
+        return tuple(self._passes)
 
-    def begin(self, compile: Callable[[Any], Any], pools: Mapping[str, Any]) -> None:
-        """Compile the next one with `compile`, in a thread, for the keys and values in `pools`; if one is missing."""
+    def begin(self, compile: Callable[[Any], Any], prepare: Callable[[Any, int], FixedPass]) -> None:
+        """Have the next one compiled, and prepared for so many rows, in a thread; if one is missing."""
         if self._missing and (self.compiling is None or not self.compiling.is_alive()):
             # Not a daemon: a process that ends while the library compiles would end with an abort.
-            arguments = self._missing.pop(0), compile, pools
+            arguments = self._missing.pop(0), compile, prepare
             self.compiling = threading.Thread(target=self._run, args=arguments, name="fixed-graph")
             self.compiling.start()
 
-    def request_for(self, runs: Sequence[Run]) -> Any:
+    def pass_for(self, runs: Sequence[Run]) -> FixedPass | None:
         """What computes these runs, if they are single tokens with logits and there is a graph for so many by now."""
-        request = self._requests.get(len(runs))
-        if request is None or not all(len(run.tokens) == 1 and run.ends for run in runs):
-            return None
-        return request
+        found = self._passes.get(len(runs))
+        return found if all(len(run.tokens) == 1 and run.ends for run in runs) else None
 
-    def _run(self, width: int, compile: Callable[[Any], Any], pools: Mapping[str, Any]) -> None:
+    def _run(self, width: int, compile: Callable[[Any], Any], prepare: Callable[[Any, int], FixedPass]) -> None:
         try:
             model = self._model.clone()
             model.reshape({port: _shape(port, width) for port in model.inputs})
-            request = compile(model).create_infer_request()
-            for name, pool in pools.items():
-                request.set_tensor(name, pool)
+            prepared = prepare(compile(model), width)
         except RuntimeError as error:
             logger.warning("passes of %d rows go on as before: %s", width, error)
         else:
-            self._requests[width] = request
+            self._passes[width] = prepared
         if not self._missing:
             self._model = None
 

@@ -20,6 +20,7 @@ from gateway.config import MIB
 from gateway.engines.llm.adapter_files import LowRank
 from gateway.engines.llm.filling import ALONE
 from gateway.engines.llm.fixed_graphs import FixedGraphs
+from gateway.engines.llm.fixed_pass import FixedPass
 from gateway.engines.llm.low_rank import CHOSEN, add_adapters, choices
 from gateway.engines.llm.page_parts import Run
 from gateway.engines.llm.pages import Held
@@ -108,22 +109,27 @@ class PagedGraph:
 
     def hasten(self) -> None:
         """Have passes of some more numbers of single tokens computed faster from some time on, if that is possible."""
-        self._fixed.begin(self._compile, self._pools)
+        self._fixed.begin(self._compile, self._prepared)
 
     def forward(self, runs: Sequence[Run]) -> torch.Tensor:
         """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
-        request = self._fixed.request_for(runs) or self._request
+        fixed = self._fixed.pass_for(runs)
+        if fixed is not None:
+            return fixed.forward(runs)
         computed = [*runs, *self._filling(runs)]
         inputs = _inputs(computed, self.page_tokens)
         if self._adapters:
             inputs[CHOSEN] = choices(self._adapters, [(run.adapter, len(run.tokens)) for run in computed])
         for name, values in inputs.items():
             if name in self._names:
-                request.set_tensor(name, openvino.Tensor(values))
-        request.start_async()
-        request.wait()
-        logits: NDArray[np.float32] = request.get_output_tensor(0).data
+                self._request.set_tensor(name, openvino.Tensor(values))
+        self._request.start_async()
+        self._request.wait()
+        logits: NDArray[np.float32] = self._request.get_output_tensor(0).data
         return torch.from_numpy(logits.reshape(-1, self.width))
+
+    def _prepared(self, compiled: Any, rows: int) -> FixedPass:
+        return FixedPass(compiled, self._pools, self._adapters, rows, self.page_tokens)
 
     def _filling(self, runs: Sequence[Run]) -> list[Run]:
         """What brings the rows of a pass with prompts to a multiple of `ROWS`, so that there are few sizes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,13 +36,12 @@ def choose(choices: Sequence[TokenChoice], logits: torch.Tensor) -> list[Chosen 
     A stream's tokens depend on its logits, seed and settings alone. The probabilities are those of transformers'
     `generate` with the same settings; the draws are not, as they take other random numbers.
     """
+    if all(choice.bare for choice in choices):
+        return likeliest(logits)
     matchers = {row: choice.matcher for row, choice in enumerate(choices) if choice.matcher is not None}
     scores, faults = restrict(logits, matchers)
-    tokens = _tokens(choices, scores).tolist()
-    for row, token in enumerate(tokens):
-        if token < 0 and row not in faults:
-            logger.error("no token can be chosen from a model's numbers")
-            faults[row] = InferenceFailed()
+    tokens = _tokens(choices, scores)
+    faults = {row: _no_token() for row, token in enumerate(tokens) if token < 0} | faults
     reports = _reports(choices, tokens, logits)
     for row, (choice, token) in enumerate(zip(choices, tokens, strict=True)):
         if row not in faults:
@@ -49,15 +49,29 @@ def choose(choices: Sequence[TokenChoice], logits: torch.Tensor) -> list[Chosen 
     return [faults.get(row) or Chosen(token, reports.get(row, [])) for row, token in enumerate(tokens)]
 
 
-def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor) -> torch.Tensor:
+def likeliest(logits: torch.Tensor) -> list[Chosen | GatewayError]:
+    """The token with the largest of each row of `logits` [rows, vocabulary], or why its stream ends.
+
+    It is what `choose` chooses for those whose choices are `bare`, and nothing of theirs depends on the order of calls.
+    """
+    return [Chosen(token, []) if token >= 0 else _no_token() for token in _places(logits)]
+
+
+def _no_token() -> GatewayError:
+    logger.error("no token can be chosen from a model's numbers")
+    return InferenceFailed()
+
+
+def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor) -> list[int]:
     """A token for each row, -1 where none can be."""
     if all(choice.plain for choice in choices):
-        return _likeliest(scores)
+        return _places(scores)
     most = rows_at_once(scores)
-    return torch.cat([_some(choices[at : at + most], scores[at : at + most]) for at in range(0, len(scores), most)])
+    parts = (slice(at, at + most) for at in range(0, len(scores), most))
+    return [token for part in parts for token in _some(choices[part], scores[part])]
 
 
-def _some(choices: Sequence[TokenChoice], scores: torch.Tensor) -> torch.Tensor:
+def _some(choices: Sequence[TokenChoice], scores: torch.Tensor) -> list[int]:
     order = sorted(range(len(choices)), key=lambda row: _kind(choices[row].sampling))
     ordered = [choices[row] for row in order]
     rows = torch.tensor(order, device=scores.device)
@@ -65,8 +79,9 @@ def _some(choices: Sequence[TokenChoice], scores: torch.Tensor) -> torch.Tensor:
     edit(copy, [choice.edits for choice in ordered], scores.shape[-1])
     drawing = [choice for choice in ordered if not choice.sampling.greedy]
     samplings, uniforms = [choice.sampling for choice in drawing], [choice.uniform() for choice in drawing]
-    tokens = torch.cat([draw(copy[: len(drawing)], samplings, uniforms), _likeliest(copy[len(drawing) :])])
-    return torch.empty_like(tokens).index_copy_(0, rows, tokens)
+    drawn: list[int] = draw(copy[: len(drawing)], samplings, uniforms).tolist() if drawing else []
+    tokens = dict(zip(order, drawn + _places(copy[len(drawing) :]), strict=True))
+    return [tokens[row] for row in range(len(tokens))]
 
 
 def _kind(sampling: Sampling) -> int:
@@ -78,13 +93,18 @@ def _kind(sampling: Sampling) -> int:
     return 2 if sampling.top_p < 1 else 3
 
 
-def _likeliest(scores: torch.Tensor) -> torch.Tensor:
-    """The place of each row's largest number, -1 where none is. On a CPU numpy takes a tenth of torch's time."""
+def _places(scores: torch.Tensor) -> list[int]:
+    """The place of each row's largest number, -1 where none is.
+
+    On a CPU numpy takes a tenth of torch's time, and few calls: behind a pass, which takes the caches, each is slow.
+    """
     if scores.device.type == "cpu" and scores.dtype == torch.float32:
-        places = torch.from_numpy(scores.numpy().argmax(-1))
-    else:
-        places = scores.argmax(-1)
-    return torch.where(scores.gather(-1, places[:, None])[:, 0] > -torch.inf, places, -1)
+        numbers = scores.numpy()
+        places: list[int] = numbers.argmax(-1).tolist()
+        return [place if numbers.item(row, place) > -math.inf else -1 for row, place in enumerate(places)]
+    largest, at = scores.max(-1)
+    found: list[int] = torch.where(largest > -torch.inf, at, -1).tolist()
+    return found
 
 
 def _reports(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeGuard
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from gateway.engines.llm.backend import Advance, Tokenizer
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.grammar import Grammars
-from gateway.engines.llm.row_choice import Chosen, choose
+from gateway.engines.llm.row_choice import Chosen, choose, likeliest
 from gateway.engines.llm.stepping import Stepper, TokenStream
 from gateway.engines.llm.token_choice import TokenChoice
 from gateway.errors import BadInput, GatewayError
@@ -76,24 +76,32 @@ class SteppedModel:
     def _choose(self, ids: Sequence[int], logits: torch.Tensor) -> list[tuple[int, Advance | GatewayError]]:
         streams = [self._streams[id] for id in ids]
         rows = list(itertools.accumulate((1 + len(stream.guessed) for stream in streams), initial=0))
-        first = logits if len(logits) == len(streams) else logits[rows[:-1]]
-        advances = self._advance(streams, first)
+        take = self._taker(streams, logits)
+        advances = take(streams, rows[:-1])
         for at, (stream, advance) in enumerate(zip(streams, advances, strict=True)):
             for row, guess in enumerate(stream.guessed, rows[at] + 1):
                 if not _goes_on(advance, guess):
                     break
-                advance = advances[at] = _joined(advance, *self._advance([stream], logits[row : row + 1]))
+                advance = advances[at] = _joined(advance, *take([stream], [row]))
         return list(zip(ids, advances, strict=True))
 
-    def _advance(self, streams: Sequence[TokenStream], logits: torch.Tensor) -> list[Advance | GatewayError]:
-        """The next token of each stream, by the row of logits that is behind those it has."""
-        chosen = choose([stream.choice for stream in streams], logits)
-        return [
-            found if isinstance(found, GatewayError) else self._taken(stream, found)
-            for stream, found in zip(streams, chosen, strict=True)
-        ]
+    def _taker(
+        self, streams: Sequence[TokenStream], logits: torch.Tensor
+    ) -> Callable[[Sequence[TokenStream], Sequence[int]], list[Advance | GatewayError]]:
+        """What gives streams their next token, each by the row of `logits` that is behind those it has."""
+        if all(stream.choice.bare for stream in streams):
+            known = likeliest(logits)
+            return lambda some, rows: [self._taken(stream, known[row]) for stream, row in zip(some, rows, strict=True)]
 
-    def _taken(self, stream: TokenStream, chosen: Chosen) -> Advance:
+        def take(some: Sequence[TokenStream], rows: Sequence[int]) -> list[Advance | GatewayError]:
+            chosen = choose([stream.choice for stream in some], logits if len(rows) == len(logits) else logits[rows])
+            return [self._taken(stream, found) for stream, found in zip(some, chosen, strict=True)]
+
+        return take
+
+    def _taken(self, stream: TokenStream, chosen: Chosen | GatewayError) -> Advance | GatewayError:
+        if isinstance(chosen, GatewayError):
+            return chosen
         cached = 0 if stream.tokens else stream.cached
         stream.tokens.append(chosen.token)
         # What has reached the end of its constraint has nothing but its end left to write.

@@ -30,6 +30,11 @@ class TokenChoice:
         """Whether the choice is the largest allowed logit as it stands."""
         return self.sampling.greedy and not len(self.edits.table)
 
+    @property
+    def bare(self) -> bool:
+        """Whether it is the largest logit whatever was chosen before, and nothing is reported of it."""
+        return self.matcher is None and self.logprobs is None and self.plain and not self.sampling.penalized
+
     def uniform(self) -> float:
         """The next of the stream's random numbers, each in [0, 1)."""
         return self._random.random()
