@@ -18,10 +18,12 @@ LATEST = 8192
 # Of each kind of guess: a third is right until it is known better, and what was long ago counts less.
 FIRST_RIGHT, FIRST_TRIED, REMEMBERED = 1.0, 3.0, 2000.0
 # The kind that is believed is the one that looks best, so that each guess behind another is less sure than it looks
-# (found by trying on texts of SmolLM2: 0.6 and 0.8 are worse).
-DOUBT = 0.7
-Kind = tuple[str, int, int]
-LAST: Kind = ("last", 0, 0)
+# (found by trying on texts of SmolLM2: 0.8 and 0.9 are hardly worse).
+DOUBT = 0.85
+# What speaks for a guess: behind how many of the last tokens it was found in the stream, behind how many in former
+# ones, and their trust (see `Followers`).
+Kind = tuple[int, int, int]
+LAST: Kind = (0, 0, 0)
 
 
 class Guess(NamedTuple):
@@ -98,14 +100,16 @@ class Guesses:
         self._tokens.append(token)
 
     def _found(self, own: dict[tuple[int, ...], int], tail: Sequence[int]) -> list[tuple[Kind, int]]:
-        """The guesses behind `tail`, those by the longest runs first."""
-        found: list[tuple[Kind, int]] = []
+        """The guesses behind `tail`, each with all that speaks for it."""
+        owns: dict[int, int] = {}
+        formers: dict[int, tuple[int, int]] = {}
         for run in _runs(tail, len(tail)):
             if (token := own.get(run)) is not None:
-                found.append((("own", len(run), 0), token))
+                owns.setdefault(token, len(run))
             if self._followers is not None and (known := self._followers.find(self._salt, run)) is not None:
-                found.append((("former", len(run), known[1]), known[0]))
-        return found or [(LAST, tail[-1])]
+                formers.setdefault(known[0], (len(run), known[1]))
+        kinds = [((owns.get(token, 0), *formers.get(token, (0, 0))), token) for token in owns | formers]
+        return kinds or [(LAST, tail[-1])]
 
     @staticmethod
     def _keep(own: dict[tuple[int, ...], int], runs: Sequence[tuple[int, ...]], token: int) -> None:
