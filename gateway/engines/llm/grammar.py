@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from numpy.typing import NDArray
 
 from gateway.engines.llm.constraint import Constraint, Json
 from gateway.engines.llm.lark import grammar_of, schema_text, schemas
@@ -57,26 +57,23 @@ class Grammars:
         return self._compiled[text].deep_copy()
 
 
-def restrict(scores: torch.Tensor, matchers: Mapping[int, LLMatcher]) -> tuple[torch.Tensor, dict[int, GatewayError]]:
-    """The scores [rows, vocabulary] without the tokens that the matchers, by row, do not allow now.
+def forbidden(
+    matchers: Mapping[int, LLMatcher], width: int
+) -> tuple[dict[int, NDArray[np.bool_]], dict[int, GatewayError]]:
+    """By row, which of `width` tokens its matcher does not allow now.
 
-    A row that no token is left for comes back untouched, with the error that ends its stream.
+    A row that no token is left for has none of this, but the error that ends its stream.
     """
-    if not matchers:
-        return scores, {}
+    masks: dict[int, NDArray[np.bool_]] = {}
     faults: dict[int, GatewayError] = {}
-    width = scores.shape[-1]
-    forbidden = np.zeros((len(matchers), width), np.bool_)
-    for mask, (row, matcher) in zip(forbidden, matchers.items(), strict=True):
+    for row, matcher in matchers.items():
         words = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-        mask[:] = np.unpackbits(~words, count=width, bitorder="little")
+        mask = np.unpackbits(~words, count=width, bitorder="little").view(np.bool_)
         if matcher.is_error() or mask.all():
             faults[row] = _fault("/response_format", matcher)
-            mask[:] = False
-    left = scores.clone()
-    for row, out in zip(matchers, torch.from_numpy(forbidden).to(scores.device), strict=True):
-        left[row].masked_fill_(out, -torch.inf)
-    return left, faults
+        else:
+            masks[row] = mask
+    return masks, faults
 
 
 def forced(matcher: LLMatcher | None) -> list[int]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gateway.engines.llm.backend import TokenReport
-from gateway.engines.llm.grammar import restrict
+from gateway.engines.llm.grammar import forbidden
 from gateway.engines.llm.largest import largest
 from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.score_edits import edit
@@ -20,6 +22,7 @@ from gateway.engines.llm.working_copy import rows_at_once, working_copy
 from gateway.errors import GatewayError, InferenceFailed
 
 logger = logging.getLogger(__name__)
+Masks = Mapping[int, NDArray[np.bool_]]
 
 
 @dataclass(slots=True)
@@ -39,8 +42,8 @@ def choose(choices: Sequence[TokenChoice], logits: torch.Tensor) -> list[Chosen 
     if all(choice.bare for choice in choices):
         return likeliest(logits)
     matchers = {row: choice.matcher for row, choice in enumerate(choices) if choice.matcher is not None}
-    scores, faults = restrict(logits, matchers)
-    tokens = _tokens(choices, scores)
+    masks, faults = forbidden(matchers, logits.shape[-1])
+    tokens = _tokens(choices, logits, masks)
     faults = {row: _no_token() for row, token in enumerate(tokens) if token < 0} | faults
     reports = _reports(choices, tokens, logits)
     for row, (choice, token) in enumerate(zip(choices, tokens, strict=True)):
@@ -62,26 +65,40 @@ def _no_token() -> GatewayError:
     return InferenceFailed()
 
 
-def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor) -> list[int]:
+def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor, masks: Masks) -> list[int]:
     """A token for each row, -1 where none can be."""
-    if all(choice.plain for choice in choices):
+    if not masks and all(choice.plain for choice in choices):
         return _places(scores)
     most = rows_at_once(scores)
-    parts = (slice(at, at + most) for at in range(0, len(scores), most))
-    return [token for part in parts for token in _some(choices[part], scores[part])]
+    tokens: list[int] = []
+    for at in range(0, len(scores), most):
+        rows = slice(at, at + most)
+        within = {row - at: mask for row, mask in masks.items() if at <= row < at + most}
+        tokens += _some(choices[rows], scores[rows], within)
+    return tokens
 
 
-def _some(choices: Sequence[TokenChoice], scores: torch.Tensor) -> list[int]:
+def _some(choices: Sequence[TokenChoice], scores: torch.Tensor, masks: Masks) -> list[int]:
     order = sorted(range(len(choices)), key=lambda row: _kind(choices[row].sampling))
     ordered = [choices[row] for row in order]
-    rows = torch.tensor(order, device=scores.device)
-    copy = working_copy(scores, rows)
+    copy = working_copy(scores, torch.tensor(order, device=scores.device))
+    for place, row in enumerate(order):
+        if row in masks:
+            _forbid(copy[place, : len(masks[row])], masks[row])
     edit(copy, [choice.edits for choice in ordered], scores.shape[-1])
     drawing = [choice for choice in ordered if not choice.sampling.greedy]
     samplings, uniforms = [choice.sampling for choice in drawing], [choice.uniform() for choice in drawing]
     drawn: list[int] = draw(copy[: len(drawing)], samplings, uniforms).tolist() if drawing else []
     tokens = dict(zip(order, drawn + _places(copy[len(drawing) :]), strict=True))
     return [tokens[row] for row in range(len(tokens))]
+
+
+def _forbid(scores: torch.Tensor, mask: NDArray[np.bool_]) -> None:
+    """Leave the tokens of the mask no chance. On a CPU numpy takes a third of torch's time."""
+    if scores.device.type == "cpu":
+        np.copyto(scores.numpy(), -np.inf, where=mask)
+    else:
+        scores.masked_fill_(torch.from_numpy(mask).to(scores.device), -torch.inf)
 
 
 def _kind(sampling: Sampling) -> int:
