@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gateway.engines.llm.fixed_pass import MORE, FixedPass
+from gateway.engines.llm.fixed_pass import FixedPass
 from gateway.engines.llm.page_parts import Run
+from gateway.engines.llm.pass_inputs import MORE
 
 # The rows of a pass that such graphs are made for, as far as there is memory for them. A single row is multiplied in
 # another way than several.
@@ -44,8 +45,8 @@ class FixedGraphs:
         """The rows of passes that are computed this way by now."""
         return tuple(self._passes)
 
-    def begin(self, compile: Callable[[Any], Any], prepare: Callable[[Any, int], FixedPass]) -> None:
-        """Have the next one compiled, and prepared for so many rows, in a thread; if one is missing."""
+    def begin(self, compile: Callable[[Any], Any], prepare: Callable[[Any], FixedPass]) -> None:
+        """Have the next one compiled, and prepared, in a thread; if one is missing."""
         if self._missing and (self.compiling is None or not self.compiling.is_alive()):
             # Not a daemon: a process that ends while the library compiles would end with an abort.
             arguments = self._missing.pop(0), compile, prepare
@@ -57,11 +58,11 @@ class FixedGraphs:
         found = self._passes.get(len(runs))
         return found if all(len(run.tokens) == 1 and run.ends for run in runs) else None
 
-    def _run(self, width: int, compile: Callable[[Any], Any], prepare: Callable[[Any, int], FixedPass]) -> None:
+    def _run(self, width: int, compile: Callable[[Any], Any], prepare: Callable[[Any], FixedPass]) -> None:
         try:
             model = self._model.clone()
             model.reshape({port: _shape(port, width) for port in model.inputs})
-            prepared = prepare(compile(model), width)
+            prepared = prepare(compile(model))
         except RuntimeError as error:
             logger.warning("passes of %d rows go on as before: %s", width, error)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,23 +20,12 @@ from gateway.engines.llm.adapter_files import LowRank
 from gateway.engines.llm.filling import ALONE
 from gateway.engines.llm.fixed_graphs import FixedGraphs
 from gateway.engines.llm.fixed_pass import FixedPass
-from gateway.engines.llm.low_rank import CHOSEN, add_adapters, choices
+from gateway.engines.llm.low_rank import add_adapters
 from gateway.engines.llm.page_parts import Run
 from gateway.engines.llm.pages import Held
+from gateway.engines.llm.pass_inputs import INPUTS, WANTED, PassInputs
 
 POOLS = ("key_cache.", "value_cache.")
-WANTED = "sampled_tokens_indices"
-INPUTS = {
-    "input_ids",
-    "position_ids",
-    "past_lens",
-    "subsequence_begins",
-    "block_indices",
-    "block_indices_begins",
-    "max_context_len",
-    WANTED,
-    CHOSEN,
-}
 # OpenVINO keeps some 1.4 MB for each size of a pass that it has seen, for a small model.
 ROWS = 4
 NO_ADAPTERS: Mapping[str, Mapping[str, LowRank]] = MappingProxyType({})
@@ -74,8 +62,7 @@ class PagedGraph:
         compiled = self._compile(model)
         self._request = compiled.create_infer_request()
         names = {port.any_name for port in compiled.inputs}
-        self._names = {name for name in names if not name.startswith(POOLS)}
-        if unknown := self._names - INPUTS:
+        if unknown := {name for name in names if not name.startswith(POOLS)} - INPUTS:
             raise RuntimeError(f"the model wants to be given {', '.join(sorted(unknown))}")
         self._ports = {port.any_name: port for port in compiled.inputs if port.any_name.startswith(POOLS)}
         values = next((port for name, port in self._ports.items() if name.startswith("value_cache.")), None)
@@ -85,6 +72,7 @@ class PagedGraph:
         self._unused = Held(b"")
         self.width = compiled.outputs[0].partial_shape[-1].get_length()
         self.page_tokens: int = values.partial_shape[2].get_length()
+        self._inputs = PassInputs(compiled, self._request, self._adapters, self.page_tokens)
         self.page_bytes = sum(map(_page_bytes, self._ports.values()))
         size_bytes = (folder / "openvino_model.bin").stat().st_size
         self._fixed = FixedGraphs(model, size_bytes, fixed_bytes if size_bytes <= SMALL_BYTES else 0)
@@ -116,20 +104,14 @@ class PagedGraph:
         fixed = self._fixed.pass_for(runs)
         if fixed is not None:
             return fixed.forward(runs)
-        computed = [*runs, *self._filling(runs)]
-        inputs = _inputs(computed, self.page_tokens)
-        if self._adapters:
-            inputs[CHOSEN] = choices(self._adapters, [(run.adapter, len(run.tokens)) for run in computed])
-        for name, values in inputs.items():
-            if name in self._names:
-                self._request.set_tensor(name, openvino.Tensor(values))
+        self._inputs.give([*runs, *self._filling(runs)])
         self._request.start_async()
         self._request.wait()
         logits: NDArray[np.float32] = self._request.get_output_tensor(0).data
         return torch.from_numpy(logits.reshape(-1, self.width))
 
-    def _prepared(self, compiled: Any, rows: int) -> FixedPass:
-        return FixedPass(compiled, self._pools, self._adapters, rows, self.page_tokens)
+    def _prepared(self, compiled: Any) -> FixedPass:
+        return FixedPass(compiled, self._pools, self._adapters, self.page_tokens)
 
     def _filling(self, runs: Sequence[Run]) -> list[Run]:
         """What brings the rows of a pass with prompts to a multiple of `ROWS`, so that there are few sizes."""
@@ -137,25 +119,6 @@ class PagedGraph:
         if rows == len(runs) or not rows % ROWS:
             return []
         return [Run([0] * (ROWS - rows % ROWS), 0, self._unused, ends=False)]
-
-
-def _inputs(runs: Sequence[Run], page_tokens: int) -> dict[str, NDArray[Any]]:
-    """Tokens end to end, and for each run what was read before and in which pages."""
-    counts = np.array([len(run.tokens) for run in runs])
-    past = np.array([run.past for run in runs])
-    begins = np.concatenate(([0], counts.cumsum()))
-    used = -(-(past + counts) // page_tokens)
-    pages = [np.frombuffer(run.held.numbers, np.int32)[:count] for run, count in zip(runs, used, strict=True)]
-    return {
-        "input_ids": np.array(list(itertools.chain.from_iterable(run.tokens for run in runs)), np.int64),
-        "position_ids": np.arange(counts.sum()) + np.repeat(past - begins[:-1], counts),
-        "past_lens": past.astype(np.int32),
-        "subsequence_begins": begins.astype(np.int32),
-        "block_indices": np.concatenate(pages),
-        "block_indices_begins": np.concatenate(([0], used.cumsum())).astype(np.int32),
-        "max_context_len": np.array((past + counts).max(), np.int32),
-        WANTED: begins[1:][[run.ends for run in runs]] - 1,
-    }
 
 
 def _ask_for_some(model: Any) -> None:
