@@ -74,7 +74,10 @@ class PassInputs:
         yield "max_context_len", max(before + count for before, count in zip(past, counts, strict=True))
         yield WANTED, [end - 1 for run, end in zip(runs, ends, strict=True) if run.ends]
         if self._adapters:
-            yield CHOSEN, choices(self._adapters, [(run.adapter, count) for run, count in zip(runs, counts, strict=True)])
+            yield (
+                CHOSEN,
+                choices(self._adapters, [(run.adapter, count) for run, count in zip(runs, counts, strict=True)]),
+            )
 
 
 def _positions(past: Sequence[int], counts: Sequence[int]) -> NDArray[np.int64]:

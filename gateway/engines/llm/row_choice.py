@@ -33,23 +33,25 @@ class Chosen:
     reports: list[TokenReport]
 
 
-def choose(choices: Sequence[TokenChoice], logits: torch.Tensor) -> list[Chosen | GatewayError]:
-    """The next token of each row of `logits` [rows, vocabulary], or why its stream ends; `choices` remember it.
+def choose(
+    choices: Sequence[TokenChoice], logits: torch.Tensor, rows: Sequence[int] | None = None
+) -> list[Chosen | GatewayError]:
+    """The next token of each choice by its row of `logits` [rows, vocabulary], or why its stream ends.
 
-    A stream's tokens depend on its logits, seed and settings alone. The probabilities are those of transformers'
-    `generate` with the same settings; the draws are not, as they take other random numbers.
+    `choices` remember it; they are all `rows` in their order unless these say which. A stream's tokens depend on its
+    logits, seed and settings alone. The probabilities are those of transformers' `generate` with the same settings;
+    the draws are not, as they take other random numbers.
     """
-    if all(choice.bare for choice in choices):
-        return likeliest(logits)
-    matchers = {row: choice.matcher for row, choice in enumerate(choices) if choice.matcher is not None}
+    rows = range(len(logits)) if rows is None else rows
+    matchers = {at: choice.matcher for at, choice in enumerate(choices) if choice.matcher is not None}
     masks, faults = forbidden(matchers, logits.shape[-1])
-    tokens = _tokens(choices, logits, masks)
-    faults = {row: _no_token() for row, token in enumerate(tokens) if token < 0} | faults
-    reports = _reports(choices, tokens, logits)
-    for row, (choice, token) in enumerate(zip(choices, tokens, strict=True)):
-        if row not in faults:
+    tokens = _tokens(choices, logits, rows, masks)
+    faults = {at: _no_token() for at, token in enumerate(tokens) if token < 0} | faults
+    reports = _reports(choices, tokens, logits, rows)
+    for at, (choice, token) in enumerate(zip(choices, tokens, strict=True)):
+        if at not in faults:
             choice.took(token)
-    return [faults.get(row) or Chosen(token, reports.get(row, [])) for row, token in enumerate(tokens)]
+    return [faults.get(at) or Chosen(token, reports.get(at, [])) for at, token in enumerate(tokens)]
 
 
 def likeliest(logits: torch.Tensor) -> list[Chosen | GatewayError]:
@@ -65,32 +67,24 @@ def _no_token() -> GatewayError:
     return InferenceFailed()
 
 
-def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor, masks: Masks) -> list[int]:
-    """A token for each row, -1 where none can be."""
-    if not masks and all(choice.plain for choice in choices):
-        return _places(scores)
+def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor, rows: Sequence[int], masks: Masks) -> list[int]:
+    """A token for each choice, -1 where none can be."""
+    # Greedy rows come last, the others in such an order that equal settings are next to each other.
+    order = sorted(range(len(choices)), key=lambda at: _kind(choices[at].sampling))
     most = rows_at_once(scores)
-    tokens: list[int] = []
-    for at in range(0, len(scores), most):
-        rows = slice(at, at + most)
-        within = {row - at: mask for row, mask in masks.items() if at <= row < at + most}
-        tokens += _some(choices[rows], scores[rows], within)
-    return tokens
-
-
-def _some(choices: Sequence[TokenChoice], scores: torch.Tensor, masks: Masks) -> list[int]:
-    order = sorted(range(len(choices)), key=lambda row: _kind(choices[row].sampling))
-    ordered = [choices[row] for row in order]
-    copy = working_copy(scores, torch.tensor(order, device=scores.device))
-    for place, row in enumerate(order):
-        if row in masks:
-            _forbid(copy[place, : len(masks[row])], masks[row])
-    edit(copy, [choice.edits for choice in ordered], scores.shape[-1])
-    drawing = [choice for choice in ordered if not choice.sampling.greedy]
-    samplings, uniforms = [choice.sampling for choice in drawing], [choice.uniform() for choice in drawing]
-    drawn: list[int] = draw(copy[: len(drawing)], samplings, uniforms).tolist() if drawing else []
-    tokens = dict(zip(order, drawn + _places(copy[len(drawing) :]), strict=True))
-    return [tokens[row] for row in range(len(tokens))]
+    tokens: dict[int, int] = {}
+    for first in range(0, len(order), most):
+        part = order[first : first + most]
+        copy = working_copy(scores, torch.tensor([rows[at] for at in part], device=scores.device))
+        for place, at in enumerate(part):
+            if at in masks:
+                _forbid(copy[place, : len(masks[at])], masks[at])
+        edit(copy, [choices[at].edits for at in part], scores.shape[-1])
+        drawing = [choices[at] for at in part if not choices[at].sampling.greedy]
+        samplings, uniforms = [choice.sampling for choice in drawing], [choice.uniform() for choice in drawing]
+        drawn = draw(copy[: len(drawing)], samplings, uniforms) if drawing else []
+        tokens |= zip(part, drawn + _places(copy[len(drawing) :]), strict=True)
+    return [tokens[at] for at in range(len(choices))]
 
 
 def _forbid(scores: torch.Tensor, mask: NDArray[np.bool_]) -> None:
@@ -125,16 +119,17 @@ def _places(scores: torch.Tensor) -> list[int]:
 
 
 def _reports(
-    choices: Sequence[TokenChoice], tokens: Sequence[int], logits: torch.Tensor
+    choices: Sequence[TokenChoice], tokens: Sequence[int], logits: torch.Tensor, rows: Sequence[int]
 ) -> dict[int, list[TokenReport]]:
     """By the model's own distribution: before bias, penalties, constraint and temperature, as OpenAI reports it."""
     told: dict[int, list[TokenReport]] = {}
     for rivals in {choice.logprobs for choice in choices if choice.logprobs is not None}:
-        rows = [row for row, choice in enumerate(choices) if choice.logprobs == rivals]
-        places, taken = (torch.tensor(each, device=logits.device) for each in (rows, [tokens[row] for row in rows]))
+        alike = [at for at, choice in enumerate(choices) if choice.logprobs == rivals]
+        places = torch.tensor([rows[at] for at in alike], device=logits.device)
+        taken = torch.tensor([tokens[at] for at in alike], device=logits.device)
         logprobs = logits.index_select(0, places).float().log_softmax(-1)
         values, best = largest(logprobs, min(rivals, logprobs.shape[-1]))
         own = logprobs.gather(-1, taken[:, None].clamp(min=0))[:, 0]
-        for row, logprob, *top in zip(rows, own.tolist(), best.tolist(), values.tolist(), strict=True):
-            told[row] = [TokenReport(tokens[row], logprob, list(zip(*top, strict=True)))]
+        for at, logprob, *top in zip(alike, own.tolist(), best.tolist(), values.tolist(), strict=True):
+            told[at] = [TokenReport(tokens[at], logprob, list(zip(*top, strict=True)))]
     return told

@@ -47,6 +47,8 @@ class ScoreEdits:
 def edit(scores: torch.Tensor, edits: Sequence[ScoreEdits], vocabulary: int) -> None:
     """Change each row of `scores` [rows, `vocabulary` or more] by its edits."""
     tables = [each.table for each in edits]
+    if not any(map(len, tables)):
+        return
     rows = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     changes = np.concatenate(tables)
     # A prompt may have tokens that the model never writes.

@@ -94,7 +94,7 @@ class SteppedModel:
             return lambda some, rows: [self._taken(stream, known[row]) for stream, row in zip(some, rows, strict=True)]
 
         def take(some: Sequence[TokenStream], rows: Sequence[int]) -> list[Advance | GatewayError]:
-            chosen = choose([stream.choice for stream in some], logits if len(rows) == len(logits) else logits[rows])
+            chosen = choose([stream.choice for stream in some], logits, rows)
             return [self._taken(stream, found) for stream, found in zip(some, chosen, strict=True)]
 
         return take

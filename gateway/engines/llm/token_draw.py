@@ -6,31 +6,31 @@ Every number of a row follows from this row alone, bit for bit on a CPU, whateve
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gateway.engines.llm.largest import BLOCK, in_blocks, largest_values
 from gateway.engines.llm.nucleus import nucleus
 from gateway.engines.llm.sampling import Sampling
 
 TINY = torch.finfo(torch.float32).tiny
+Floats = NDArray[np.float32]
 
 
-def draw(scores: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float]) -> torch.Tensor:
+def draw(scores: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int]:
     """A token for each row of `scores` [rows, vocabulary] by one number in [0, 1) each: where the sum of the
     probabilities, in the order of the tokens, exceeds it. -1 where there is no token, or no number, to go by.
 
     The scores are in float32 and whole blocks, and are overwritten: new memory would cost more than all the sums.
     """
-    numbers = torch.tensor(uniforms, dtype=torch.float64, device=scores.device)
     blocks = in_blocks(weigh(scores, samplings))
-    sums = blocks.sum(-1).double()
-    total = sums.cumsum(-1)[:, -1]
-    block, rest = _crossing(sums, numbers * total)
-    rows = torch.arange(len(blocks), device=scores.device)
-    within, _ = _crossing(blocks[rows, block].double(), rest)
-    return torch.where(total > 0, block * BLOCK + within, -1)
+    found = [_crossing(sums, share) for sums, share in zip(blocks.sum(-1).cpu().numpy(), uniforms, strict=True)]
+    within = (_crossing(block, share)[0] for block, (_, share) in zip(_chosen(blocks, found), found, strict=True))
+    return [block * BLOCK + at if block >= 0 else -1 for (block, _), at in zip(found, within, strict=True)]
 
 
 def weigh(scores: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
@@ -59,17 +59,28 @@ def _runs(wanted: Sequence[bool]) -> Iterator[slice]:
             yield slice(first, first + len(others) + 1)
 
 
-def _crossing(weights: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first place [rows] at which the sum of `weights` [rows, n] exceeds the target, and how much of it is left.
+def _chosen(blocks: torch.Tensor, found: Sequence[tuple[int, float]]) -> Floats:
+    """The block [`BLOCK`] of each row at its place, the last one for a row that has none."""
+    rows, places = range(len(found)), [place for place, _ in found]
+    if blocks.device.type == "cpu":
+        return blocks.numpy()[rows, places]
+    return blocks[rows, places].cpu().numpy()
 
-    Only a weight above zero can make a sum exceed what the one before did not, so none other is ever found.
+
+def _crossing(weights: Floats, share: float) -> tuple[int, float]:
+    """The first place at which the sum of `weights` [n] exceeds this share of it, and of its weight the share left.
+
+    -1 and 0 if the sum is none. Only a weight above zero can make a sum exceed what the one before did not, so none
+    other is ever found. Row by row, with few calls: behind a pass, which takes the caches, each is slow.
     """
-    sums = weights.cumsum(-1)
-    below_all = torch.nextafter(sums[:, -1], torch.zeros_like(targets))
-    targets = torch.minimum(targets, below_all)[:, None]
-    places = torch.searchsorted(sums, targets, right=True).clamp(max=weights.shape[-1] - 1)
-    before = sums.gather(-1, places) - weights.gather(-1, places)
-    return places[:, 0], (targets - before).clamp(min=0)[:, 0]
+    sums = weights.cumsum(dtype=np.float64)
+    total = sums.item(-1)
+    if not total > 0:
+        return -1, 0.0
+    target = min(share * total, math.nextafter(total, 0))
+    place = int(sums.searchsorted(target, side="right"))
+    weight = weights.item(place)
+    return place, max(target - (sums.item(place) - weight), 0.0) / weight
 
 
 def _keep_top_k(weights: torch.Tensor, counts: Sequence[int]) -> None:

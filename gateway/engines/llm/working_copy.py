@@ -27,8 +27,11 @@ def working_copy(scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """
     shape = len(rows), _width(scores)
     copy = _memory(shape) if scores.device.type == "cpu" else torch.empty(shape, device=scores.device)
-    copy[:, scores.shape[-1] :] = -torch.inf
-    torch.index_select(scores.float(), 0, rows, out=copy[:, : scores.shape[-1]])
+    width = scores.shape[-1]
+    if width == shape[1]:
+        return torch.index_select(scores.float(), 0, rows, out=copy)
+    copy[:, width:] = -torch.inf
+    torch.index_select(scores.float(), 0, rows, out=copy[:, :width])
     return copy
 
 

@@ -103,7 +103,7 @@ def test_of_ties_the_first_stay() -> None:
 @pytest.mark.parametrize("number", [0.0, 1e-12, 0.1, 0.25, 0.5, 0.77, 0.9, 0.999999, 1 - 2**-53])
 def test_the_token_is_where_the_sum_of_probabilities_passes_the_number(number: float) -> None:
     names, scores, samplings = cases()
-    tokens = draw(scores.clone(), samplings, [number] * len(names)).tolist()
+    tokens = draw(scores.clone(), samplings, [number] * len(names))
     for name, row, token in zip(names, probabilities(scores, samplings), tokens, strict=True):
         upto = row.cumsum(-1)[token].item()
         assert row[token] > 0, name
@@ -116,7 +116,7 @@ def test_what_is_out_is_never_drawn(edge: int) -> None:
     scores[:, edge + 3 : edge + BLOCK - 3 : 5] = 0
     numbers = np.linspace(0, 1, 500, endpoint=False).tolist()
     tokens = draw(scores.clone(), [Sampling(1)] * 500, numbers)
-    assert set(tokens.tolist()) == set(range(edge + 3, edge + BLOCK - 3, 5))
+    assert set(tokens) == set(range(edge + 3, edge + BLOCK - 3, 5))
 
 
 @pytest.mark.parametrize("setting", [{}, {"top_k": 5}, {"top_p": 0.5}])
@@ -125,7 +125,7 @@ def test_where_there_is_nothing_to_go_by_there_is_no_token(setting: dict[str, An
     impossible = torch.full((WIDTH,), -torch.inf)
     impossible[3] = number
     scores = torch.stack([ROWS["of one"], impossible, ROWS["of one"]])
-    assert draw(scores, [Sampling(1, **setting)] * 3, [0.5] * 3).tolist() == [WIDTH - 1, -1, WIDTH - 1]
+    assert draw(scores, [Sampling(1, **setting)] * 3, [0.5] * 3) == [WIDTH - 1, -1, WIDTH - 1]
 
 
 @pytest.mark.parametrize("setting", [{"temperature": 1.3}, {"top_k": 20}, {"top_p": 0.8, "temperature": 2.0}])
@@ -136,9 +136,7 @@ def test_many_draws_are_spread_as_the_probabilities_are(setting: dict[str, Any])
     tokens = [
         token
         for _ in range(rounds)
-        for token in draw(
-            scores.expand(rows, -1).clone(), [sampling] * rows, [choice.random() for _ in range(rows)]
-        ).tolist()
+        for token in draw(scores.expand(rows, -1).clone(), [sampling] * rows, [choice.random() for _ in range(rows)])
     ]
     expected = warped(scores, sampling).numpy() * rows * rounds
     seen = np.bincount(tokens, minlength=WIDTH)
