@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ from gateway.engines.llm.product_names import name_products
 from gateway.weights.shelf import converted_folder
 
 ABANDONED_S = 3600.0
+# Another version of the gateway may run beside, or be gone back to: so long after its last load its form stays.
+UNUSED_S = 7 * 24 * 3600.0
 UNFINISHED = "making-"
 # Of a graph whose weights may be stored in twice as many bits: where a step has little to read, to compute less pays.
 SMALL_BYTES = 128 * MIB
@@ -37,19 +40,21 @@ def converted(gguf: Path) -> Path | None:
     """The folder of `gguf`'s converted form, made now if it is not there; None if it cannot be kept.
 
     The name tells file, size, time and OpenVINO's version, so another file under the same name is converted
-    anew, as it is when `FORM` changes; then the forms that it had before go. Workers that convert at once each do so
-    in a folder of their own; the first to finish is kept.
+    anew, as it is when `FORM` changes; then the forms that nobody uses any more go. Workers that convert at once each
+    do so in a folder of their own; the first to finish is kept.
     """
     stat = gguf.stat()
-    kept = converted_folder(gguf) / f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}-{version('openvino-genai')}-{FORM}"
-    if kept.is_dir():
-        return kept
-    try:
-        _convert(gguf, kept)
-    except (OSError, RuntimeError) as error:
-        logger.warning("the converted form of %s is not kept: %s", gguf.name, error)
-        return None
-    _discard_others(gguf, kept)
+    file = f"{gguf.stem}-{stat.st_size}-{stat.st_mtime_ns}"
+    kept = converted_folder(gguf) / f"{file}-{version('openvino-genai')}-{FORM}"
+    if not kept.is_dir():
+        try:
+            _convert(gguf, kept)
+        except (OSError, RuntimeError) as error:
+            logger.warning("the converted form of %s is not kept: %s", gguf.name, error)
+            return None
+    with suppress(OSError):
+        os.utime(kept)
+    _discard_others(gguf, file, kept)
     return kept
 
 
@@ -68,19 +73,28 @@ def _convert(gguf: Path, kept: Path) -> None:
         shutil.rmtree(making, ignore_errors=True)
 
 
-def _discard_others(gguf: Path, kept: Path) -> None:
-    """Delete the other forms of `gguf`: of what the file was, or by other versions of the library or of this module.
+def _discard_others(gguf: Path, file: str, kept: Path) -> None:
+    """Delete the other forms of `gguf`: of what the file was, and of what it is those that were long not used.
 
     Each leaves by one rename, so that who reads meanwhile finds it whole or not at all, and a worker that runs on it
     has it mapped into memory: it stays until that worker ends.
     """
-    form = re.compile(rf"{re.escape(gguf.stem)}-\d+-\d+-[^-]+(-\d+)?")
+    form = re.compile(rf"({re.escape(gguf.stem)}-\d+-\d+)-[^-]+(-\d+)?")
     for other in kept.parent.iterdir():
-        if other != kept and form.fullmatch(other.name):
+        found = form.fullmatch(other.name)
+        if other != kept and found and not (found[1] == file and _is_used(other)):
             leaving = other.with_name(UNFINISHED + other.name)
             with suppress(OSError):
                 other.rename(leaving)
             shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _is_used(form: Path) -> bool:
+    """Whether a worker has begun to load it lately, by its time."""
+    try:
+        return time.time() - form.stat().st_mtime < UNUSED_S
+    except FileNotFoundError:
+        return False
 
 
 def convert(gguf: Path, folder: Path) -> None:
