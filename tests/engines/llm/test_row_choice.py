@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.engines.llm.decoding import Decoding
-from gateway.engines.llm.row_choice import Chosen, choose
+from gateway.engines.llm.row_choice import Chosen, choose, likeliest
 from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.score_edits import ScoreEdits, edit
 from gateway.engines.llm.token_choice import TokenChoice
@@ -61,6 +61,49 @@ def test_a_row_alone_is_what_it_is_in_company(
         expected = [choose([choice], logits[row : row + 1])[0] for row, choice in enumerate(alone)]
         assert choose(together, logits) == expected
         assert all(isinstance(chosen, Chosen) for chosen in expected)
+
+
+@given(STREAMS, st.sampled_from(WIDTHS), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_rows_that_are_named_are_chosen_from_as_if_there_were_no_others(
+    streams: list[tuple[Decoding, list[int]]], width: int, seed: int
+) -> None:
+    logits = noise(2 * len(streams), width, seed, 1e-6)
+    rows = [2 * len(streams) - 1 - 2 * at for at in range(len(streams))]
+    assert choose(choices(streams), logits, rows) == choose(choices(streams), logits[rows])
+
+
+GREEDY = {"temperature": 0}
+
+
+@pytest.mark.parametrize(
+    ("setting", "more", "is_bare"),
+    [
+        (GREEDY, {}, True),
+        ({"temperature": 0.1}, {}, False),
+        ({**GREEDY, "repetition_penalty": 1.1}, {}, False),
+        ({**GREEDY, "frequency_penalty": 0.1}, {}, False),
+        ({**GREEDY, "presence_penalty": -0.1}, {}, False),
+        (GREEDY, {"logit_bias": {3: 1.0}}, False),
+        (GREEDY, {"logprobs": 0}, False),
+    ],
+)
+def test_only_what_nothing_else_matters_to_is_bare(
+    setting: dict[str, Any], more: dict[str, Any], is_bare: bool
+) -> None:
+    assert TokenChoice(Decoding(Sampling(5, **setting), **more), []).bare is is_bare
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("number", [float("nan"), -float("inf")])
+def test_the_likeliest_tokens_are_those_that_bare_choices_take(number: float, dtype: torch.dtype) -> None:
+    logits = noise(4, 4096, 5, 0.5).to(dtype)
+    logits[2] = number
+    found = likeliest(logits)
+    chosen = choose(choices([(Decoding(Sampling(5, **GREEDY)), [1])] * 4), logits)
+    assert [isinstance(each, InferenceFailed) for each in found] == [False, False, True, False]
+    assert isinstance(chosen[2], InferenceFailed)
+    assert [*found[:2], found[3]] == [*chosen[:2], chosen[3]]
 
 
 def test_more_rows_than_are_copied_at_once_are_each_what_they_are_alone() -> None:
