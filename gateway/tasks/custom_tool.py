@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,16 +17,39 @@ _WHOLE = "^(?:{})$"
 MAX_DEFINITION_CHARACTERS = MAX_PATTERN_CHARACTERS - len(_WHOLE.format(""))
 
 
+def either_form(kind: str) -> Callable[[dict[str, Any]], None]:
+    """A `json_schema_extra` for a tool that may be written flat or, in chat completions, under the name of its kind."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        flat = {key: schema.pop(key) for key in ("type", "properties", "required")}
+        told = {key: value for key, value in flat["properties"].items() if key != "type"}
+        under = {"type": "object", "properties": told, "required": ["name"]}
+        named = {"type": {"const": kind, "type": "string"}}
+        required = [key for key in flat["required"] if key == "type"]
+        schema["anyOf"] = [
+            {"type": "object", "properties": {**named, kind: under}, "required": [*required, kind]},
+            {**flat, "properties": {**named, **told}},
+        ]
+
+    return extend
+
+
+def _either_grammar(schema: dict[str, Any]) -> None:
+    properties = schema["properties"]
+    grammar = {key: properties[key] for key in ("syntax", "definition")}
+    properties["grammar"] = {"type": "object", "properties": grammar, "required": list(grammar)}
+
+
 class InputFormat(BaseModel):
     """What a tool's text must be: anything, or a whole match of a regular expression.
 
     A grammar is written flat, as the Responses API does, or under `grammar`, as in chat completions.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra=_either_grammar)
 
     type: Literal["text", "grammar"]
-    syntax: Literal["lark", "regex"] | None = None
+    syntax: Literal["regex"] | None = None
     definition: Annotated[Text, Field(min_length=1, max_length=MAX_DEFINITION_CHARACTERS)] | None = None
 
     @model_validator(mode="before")
@@ -57,7 +81,7 @@ class InputFormat(BaseModel):
 class CustomTool(BaseModel):
     """A tool that takes free text: flat, or in the form of chat completions."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra=either_form("custom"))
     kind: ClassVar = "custom"
 
     type: Literal["custom"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from gateway.tasks.custom_tool import CustomTool
+from gateway.tasks.custom_tool import CustomTool, either_form
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.validation import Boolean, Text, schema_error
 
@@ -30,7 +30,7 @@ class Tool(BaseModel):
     `strict` asks for arguments of that schema even where the model is free to call or not.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra=either_form("function"))
     kind: ClassVar = "function"
 
     name: Annotated[Text, Field(min_length=1, max_length=256)]
