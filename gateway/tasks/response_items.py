@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from gateway.tasks.content import Content, ContentPart
-from gateway.tasks.conversation import MAX_MESSAGES, Message, ToolCall
+from gateway.tasks.conversation import MAX_MESSAGES, Message
+from gateway.tasks.tool_call import ToolCall
 from gateway.tasks.validation import Text, schema_error, sentence_error
 
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")

@@ -144,6 +144,12 @@ async def test_the_catalogues_schemas_have_custom_tools_and_their_calls(served: 
     path = f"/client/v4/accounts/{ACCOUNT}/ai/models/schema"
     schemas = (await served.http.get(path, params={"model": "@cf/test/say-chat"})).json()["result"]
     takes, gives = (Draft202012Validator(schemas[key]) for key in ("input", "output"))
+    calls = [
+        {"id": "a", "type": "custom", "custom": {"name": "run", "input": CODE}},
+        {"id": "b", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+        {"name": "weather", "arguments": {}},
+    ]
+    takes.validate({"messages": [{"role": "assistant", "tool_calls": calls}]})
     for tools in (CHAT_TOOLS, FLAT_TOOLS):
         takes.validate({"prompt": "x", "tools": tools})
     grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a" * 507}}
