@@ -12,7 +12,8 @@ from gateway.tasks.validation import Text, schema_error
 
 # Models know functions alone: to them a custom tool is one with this argument.
 ARGUMENT = "input"
-_WHOLE = "^(?:{})$"
+# Not every server behind a row reads groups that capture nothing.
+_WHOLE = "^({})$"
 # With what makes it match from end to end, a definition is no longer than other patterns may be.
 MAX_DEFINITION_CHARACTERS = MAX_PATTERN_CHARACTERS - len(_WHOLE.format(""))
 

@@ -152,7 +152,7 @@ async def test_the_catalogues_schemas_have_custom_tools_and_their_calls(served: 
     takes.validate({"messages": [{"role": "assistant", "tool_calls": calls}]})
     for tools in (CHAT_TOOLS, FLAT_TOOLS):
         takes.validate({"prompt": "x", "tools": tools})
-    grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a" * 507}}
+    grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a" * 509}}
     too_long = {"type": "custom", "custom": {"name": "x", "format": grammar}}
     for tool in (too_long, {"type": "custom"}, {"type": "custom", "name": ""}):
         assert not takes.is_valid({"prompt": "x", "tools": [tool]})
