@@ -10,15 +10,17 @@ from gateway.errors import GatewayError
 from gateway.tasks import Origin, Piece, Usage
 from gateway.tasks.chat_answer import finish_reason, head, logprobs_object
 from gateway.tasks.chat_completion import ChatCompletionInput
+from gateway.tasks.custom_text import CustomCalls
 from gateway.tasks.pieces import ToolCallDelta
 
 
 def call_delta(delta: ToolCallDelta) -> dict[str, Any]:
     """An increment of a tool call: only the first of a call says which it is."""
+    kind, key = ("custom", "input") if delta.is_custom else ("function", "arguments")
     if delta.id is None and delta.name is None:
-        return {"index": delta.index, "function": {"arguments": delta.arguments}}
-    function = {"name": delta.name, "arguments": delta.arguments}
-    return {"index": delta.index, "id": delta.id, "type": "function", "function": function}
+        return {"index": delta.index, kind: {key: delta.arguments}}
+    called = {"name": delta.name, key: delta.arguments}
+    return {"index": delta.index, "id": delta.id, "type": kind, kind: called}
 
 
 class ChatFrames:
@@ -33,12 +35,14 @@ class ChatFrames:
         self._counts: dict[str, Any] = {"usage": None} if asked and input.wants_usage else {}
         options = input.stream_options if asked else None
         self._pads = options is None or options.include_obfuscation is not False
+        self._customs = CustomCalls(input.customs if asked else ())
         self._opened: set[int] = set()
         self._calling: set[int] = set()
 
     def write(self, piece: Piece) -> bytes:
         """The chunks of a piece."""
         frames = b""
+        piece = self._customs.read(piece)
         if piece.index not in self._opened:
             self._opened.add(piece.index)
             frames = self.opening(piece)

@@ -17,7 +17,7 @@ class ResponseFrames:
     """Writes each event under its own name; the last is `response.completed` or `response.incomplete`."""
 
     def __init__(self, input: ResponsesInput, origin: Origin) -> None:
-        self._assembly = Assembly(origin, input.echo())
+        self._assembly = Assembly(origin, input.echo(), input.customs)
         self._number = 0
         self._pads = input.stream_options is None or input.stream_options.include_obfuscation is not False
 

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.tasks.base import Origin
 from gateway.tasks.chat_objects import (
     ChoiceObject,
+    FunctionObject,
     LogprobsObject,
     MessageObject,
     RivalObject,
@@ -34,7 +35,14 @@ def head(origin: Origin, kind: str) -> dict[str, Any]:
 
 def call_object(call: FinishedCall) -> ToolCallObject:
     """A finished call in OpenAI's form."""
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    if call.is_custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    return {"id": call.id, "type": "function", "function": function_object(call)}
+
+
+def function_object(call: FinishedCall) -> FunctionObject:
+    """What is called, and with what."""
+    return {"name": call.name, "arguments": call.arguments}
 
 
 def logprobs_object(reports: Sequence[TokenLogprob]) -> LogprobsObject:
@@ -61,16 +69,16 @@ def finish_reason(reason: str, *, calls: bool, legacy: bool) -> str:
 
 def message_object(choice: Choice, *, legacy: bool = False) -> MessageObject:
     """The message of one choice; `legacy` callers know a single `function_call`."""
-    calls = [call_object(call) for call in choice.tool_calls]
+    calls = choice.tool_calls
     message: MessageObject = {"role": "assistant", "content": choice.text}
     if calls and not choice.text.strip():
         message["content"] = None
     if choice.reasoning:
         message["reasoning_content"] = choice.reasoning
     if calls and legacy:
-        message["function_call"] = calls[0]["function"]
+        message["function_call"] = function_object(calls[0])
     elif calls:
-        message["tool_calls"] = calls
+        message["tool_calls"] = [call_object(call) for call in calls]
     return message
 
 

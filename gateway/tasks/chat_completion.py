@@ -23,13 +23,15 @@ from gateway.tasks.chat_options import (
     thinking,
 )
 from gateway.tasks.conversation import ADDRESSES, Messages, need_prompt_or_messages
+from gateway.tasks.custom_text import CustomCalls
 from gateway.tasks.generation import Generation, gather
 from gateway.tasks.json_schema import BoundedSchema
 from gateway.tasks.native import Penalty
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Piece
 from gateway.tasks.schema import forms
-from gateway.tasks.tools import Tool, ToolChoice, ToolChoiceField, Tools, callable_tools, tool_choice
+from gateway.tasks.tool_choice import ToolChoiceField, callable_tools, tool_choice
+from gateway.tasks.tools import AnyTool, AnyTools, ToolChoice, custom_names
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
 MAX_CHOICES = 8
@@ -64,7 +66,7 @@ class ChatCompletionInput(Ignored):
     n: Annotated[Integer, Field(ge=1, le=MAX_CHOICES)] = 1
     stop: Stop | None = None
     ignore_eos: Boolean = False
-    tools: Tools | None = None
+    tools: AnyTools | None = None
     tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: Boolean = True
     functions: LegacyFunctions | None = None
@@ -96,7 +98,12 @@ class ChatCompletionInput(Ignored):
         """Whether a stream ends with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
-    def offered(self) -> list[Tool]:
+    @property
+    def customs(self) -> frozenset[str]:
+        """The names of the tools whose calls have text in place of arguments."""
+        return custom_names(self.tools or ())
+
+    def offered(self) -> Sequence[AnyTool]:
         """The tools, under either of their names."""
         return self.tools or self.functions or []
 
@@ -137,7 +144,7 @@ class ChatCompletionInput(Ignored):
 
 def collect(pieces: Sequence[Piece], input: ChatCompletionInput) -> dict[str, Any]:
     """The pieces of one stream as a `ChatCompletion`."""
-    generated = gather(pieces)
+    generated = gather(map(CustomCalls(input.customs).read, pieces))
     choices = [choice_object(choice, logprobs=input.logprobs, legacy=input.is_legacy) for choice in generated.choices]
     return {**head(input.origin, "chat.completion"), "choices": choices, "usage": generated.usage.as_dict()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NotRequired
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads the standard library's only from Python 3.12 on
 
@@ -16,12 +16,30 @@ class FunctionObject(TypedDict):
     arguments: str
 
 
-class ToolCallObject(TypedDict):
-    """A tool to call."""
+class FunctionCallObject(TypedDict):
+    """A function to call, with the id that its result refers to."""
 
     id: str
-    type: str
+    type: Literal["function"]
     function: FunctionObject
+
+
+class CustomObject(TypedDict):
+    """A custom tool to call; `input` is the text for it."""
+
+    name: str
+    input: str
+
+
+class CustomCallObject(TypedDict):
+    """A custom tool to call, with the id that its result refers to."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CustomObject
+
+
+ToolCallObject = FunctionCallObject | CustomCallObject
 
 
 class MessageObject(TypedDict):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.tasks.content import Content, as_parts
+from gateway.tasks.tool_call import ToolCall
 from gateway.tasks.validation import Text, schema_error
 
 MAX_MESSAGES = 10_000
@@ -19,38 +19,6 @@ ADDRESSES = ("/messages/*/content/*/image_url", "/messages/*/content/*/image_url
 def new_call_id() -> str:
     """An id for a tool call, in the form that vLLM-backed models of the service give."""
     return f"chatcmpl-tool-{uuid.uuid4().hex}"
-
-
-class ToolCall(BaseModel):
-    """A call that the assistant made earlier: flat, or in OpenAI's form with its arguments as text."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: Text = ""
-    name: Annotated[Text, Field(min_length=1, max_length=256)]
-    arguments: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _flat(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        function = value.get("function")
-        call = {**value, **function} if isinstance(function, dict) else dict(value)
-        call = {key: item for key, item in call.items() if item is not None}
-        if isinstance(call.get("arguments"), str):
-            call["arguments"] = _object(call["arguments"])
-        return call
-
-
-def _object(text: str) -> Any:
-    try:
-        found = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise schema_error("Assistant tool call function.arguments must be a JSON object.")
-    return found
 
 
 class Message(BaseModel):

@@ -100,11 +100,15 @@ class GenerationInput(TaskInput):
 
 @dataclass(slots=True)
 class FinishedCall:
-    """A tool call of an answer; `arguments` is the JSON of one object, or its beginning if it was cut short."""
+    """A tool call of an answer; `arguments` is the JSON of one object, or its beginning if it was cut short.
+
+    Of what `is_custom` it is text.
+    """
 
     id: str
     name: str
     arguments: str = ""
+    is_custom: bool = False
 
 
 @dataclass(slots=True)
@@ -126,7 +130,7 @@ class Choice:
         self.logprobs += piece.logprobs
         for delta in piece.tool_calls:
             if delta.index == len(self.tool_calls):
-                self.tool_calls.append(FinishedCall(delta.id or "", delta.name or ""))
+                self.tool_calls.append(FinishedCall(delta.id or "", delta.name or "", is_custom=delta.is_custom))
             self.tool_calls[delta.index].arguments += delta.arguments
         if piece.finish_reason is not None:
             self.finish_reason, self.stop = piece.finish_reason, piece.stop

@@ -79,13 +79,15 @@ class ToolCallDelta:
     """An increment of the tool call at `index` of its choice.
 
     The first of a call has its `id` and `name`; the `arguments` of all, joined, are one JSON object, or the beginning
-    of one where the answer was cut short or the model wrote something else.
+    of one where the answer was cut short or the model wrote something else. What `is_custom` has a custom tool's text
+    in their place; no engine gives such a one.
     """
 
     index: int
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    is_custom: bool = False
 
 
 @dataclass(slots=True)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from gateway.tasks.base import Origin
 from gateway.tasks.chat_answer import logprobs_object
+from gateway.tasks.custom_text import CustomCalls
 from gateway.tasks.pieces import Piece, ToolCallDelta, Usage
 from gateway.tasks.response_objects import response_usage
 
 Event = dict[str, Any]
 # The reasons to finish of an answer that is not whole.
 CUT = ("length", "content_filter")
+# For each kind of call, where its item has what it is called with, the events that tell of that, and how ids begin.
+_CALLS = {
+    "function_call": ("arguments", "response.function_call_arguments", "fc"),
+    "custom_tool_call": ("input", "response.custom_tool_call_input", "ctc"),
+}
 
 
 class Assembly:
     """Makes the items of one response out of pieces. An item is open until one of another kind begins.
 
-    `feed` gives the events that a streaming caller is sent, without their sequence numbers.
+    `feed` gives the events that a streaming caller is sent, without their sequence numbers. Calls of the tools named in
+    `customs` have text in place of arguments.
     """
 
-    def __init__(self, origin: Origin, echo: dict[str, Any]) -> None:
+    def __init__(self, origin: Origin, echo: dict[str, Any], customs: Collection[str] = ()) -> None:
         self._suffix = origin.request_id.replace("-", "")
         self._head: Event = {
             "id": f"resp_{self._suffix}",
@@ -34,6 +41,7 @@ class Assembly:
             **echo,
         }
         self._output: list[Event] = []
+        self._customs = CustomCalls(customs)
         self._calls: dict[int, int] = {}
         self._open: str | None = None
         self._reason: str | None = None
@@ -63,7 +71,7 @@ class Assembly:
             events += self._text("reasoning", piece.reasoning, piece)
         if piece.text or (piece.logprobs and self._open == "message"):
             events += self._text("message", piece.text, piece)
-        for delta in piece.tool_calls:
+        for delta in self._customs.read(piece).tool_calls:
             events += self._call(delta)
         if piece.is_last:
             self._reason, self._usage = piece.finish_reason, piece.usage or Usage()
@@ -99,17 +107,18 @@ class Assembly:
         self._open = kind
 
     def _call(self, delta: ToolCallDelta) -> Iterator[Event]:
+        kind = "custom_tool_call" if delta.is_custom else "function_call"
+        field, event, prefix = _CALLS[kind]
         if delta.index not in self._calls:
             yield from self._close()
-            call = {"type": "function_call", "call_id": delta.id or "", "name": delta.name or "", "arguments": ""}
-            yield from self._add(call, "fc")
+            call = {"type": kind, "call_id": delta.id or "", "name": delta.name or "", field: ""}
+            yield from self._add(call, prefix)
             self._calls[delta.index] = len(self._output) - 1
-            self._open = "function_call"
+            self._open = kind
         item = self._output[self._calls[delta.index]]
-        item["arguments"] += delta.arguments
+        item[field] += delta.arguments
         if delta.arguments:
-            kind = "response.function_call_arguments.delta"
-            yield {"type": kind, **self._place(self._calls[delta.index]), "delta": delta.arguments}
+            yield {"type": f"{event}.delta", **self._place(self._calls[delta.index]), "delta": delta.arguments}
 
     def _add(self, item: Event, prefix: str) -> Iterator[Event]:
         number = len(self._output)
@@ -128,9 +137,10 @@ class Assembly:
             return
         item, place = self._output[-1], self._place()
         item["status"] = "incomplete" if self._reason in CUT else "completed"
-        if self._open == "function_call":
-            done = {"name": item["name"], "arguments": item["arguments"]}
-            yield {"type": "response.function_call_arguments.done", **place, **done}
+        if self._open in _CALLS:
+            field, event, _ = _CALLS[self._open]
+            named = {"name": item["name"]} if self._open == "function_call" else {}
+            yield {"type": f"{event}.done", **place, **named, field: item[field]}
         else:
             part, place = item["content"][0], self._place(content=True)
             done = {"text": part["text"]} | ({"logprobs": part["logprobs"]} if "logprobs" in part else {})

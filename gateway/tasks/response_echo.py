@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.tasks.output_format import ResponseFormat
-from gateway.tasks.tools import Tool
+from gateway.tasks.tools import AnyTool, Tool
 
 
-def echoed_tools(tools: list[Tool] | None) -> list[dict[str, Any]]:
+def echoed_tools(tools: list[AnyTool] | None) -> list[dict[str, Any]]:
     """The tools that were offered, flat."""
-    return [{"type": "function", **tool.model_dump()} for tool in tools or ()]
+    return [_echoed_tool(tool) for tool in tools or ()]
 
 
-def echoed_choice(value: str | dict[str, Any] | None, tools: list[Tool] | None) -> str | dict[str, Any]:
+def _echoed_tool(tool: AnyTool) -> dict[str, Any]:
+    if isinstance(tool, Tool):
+        return {"type": "function", **tool.model_dump()}
+    return tool.model_dump(exclude_none=True)
+
+
+def echoed_choice(value: str | dict[str, Any] | None, tools: list[AnyTool] | None) -> str | dict[str, Any]:
     """A validated `tool_choice`; without tools there is none to make."""
     if value is None or not tools:
         return "auto"
-    if isinstance(value, dict) and value["type"] == "function":
-        return {"type": "function", "name": value["function"]["name"]}
+    if isinstance(value, dict) and value["type"] != "allowed_tools":
+        return {"type": value["type"], **value[value["type"]]}
     return value
 
 

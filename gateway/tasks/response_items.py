@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from gateway.tasks.content import Content, ContentPart
-from gateway.tasks.conversation import MAX_MESSAGES, Message, ToolCall
+from gateway.tasks.conversation import MAX_MESSAGES, Message
+from gateway.tasks.tool_call import ToolCall
 from gateway.tasks.validation import Text, schema_error, sentence_error
 
-_KINDS = ("message", "function_call", "function_call_output", "reasoning")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+_KINDS = ("message", "function_call", "custom_tool_call", *_OUTPUTS, "reasoning")
 # Where the pictures of a request stand; `Task.addresses` says how to read it.
 ADDRESSES = tuple(f"/input/*/{field}/*/image_url{end}" for field in ("content", "output") for end in ("", "/url"))
 _PARTS = ("text", "input_text", "output_text", "refusal", "input_image", "image_url")
@@ -62,10 +64,19 @@ class CallItem(ToolCall):
     call_id: Annotated[Text, Field(min_length=1)]
 
 
-class CallOutputItem(Item):
-    """What a call gave."""
+class CustomCallItem(Item):
+    """A call of a custom tool that the model made."""
 
-    type: Literal["function_call_output"]
+    type: Literal["custom_tool_call"]
+    call_id: Annotated[Text, Field(min_length=1)]
+    name: Annotated[Text, Field(min_length=1, max_length=256)]
+    input: Text
+
+
+class CallOutputItem(Item):
+    """What a call gave, of either kind."""
+
+    type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: Annotated[Text, Field(min_length=1)]
     output: ItemContent
 
@@ -90,7 +101,7 @@ class ReasoningItem(Item):
 
 def _kind(item: Any) -> str:
     kind = item.get("type") or "message" if isinstance(item, dict) else getattr(item, "type", "message")
-    return f"<{kind}>"
+    return "<call_output>" if kind in _OUTPUTS else f"<{kind}>"
 
 
 def _check_item(item: Any) -> Any:
@@ -105,7 +116,8 @@ AnyItem = Annotated[
     Annotated[
         Annotated[MessageItem, Tag("<message>")]
         | Annotated[CallItem, Tag("<function_call>")]
-        | Annotated[CallOutputItem, Tag("<function_call_output>")]
+        | Annotated[CustomCallItem, Tag("<custom_tool_call>")]
+        | Annotated[CallOutputItem, Tag("<call_output>")]
         | Annotated[ReasoningItem, Tag("<reasoning>")],
         Discriminator(_kind),
     ],
@@ -149,6 +161,10 @@ class Conversation:
                 self._thought = "\n".join(text for text in (self._thought, item.text()) if text)
             case CallItem():
                 call = {"id": item.call_id, "name": item.name, "arguments": item.arguments}
+                self._assistant().setdefault("tool_calls", []).append(call)
+            case CustomCallItem():
+                custom = {"name": item.name, "input": item.input}
+                call = {"id": item.call_id, "type": "custom", "custom": custom}
                 self._assistant().setdefault("tool_calls", []).append(call)
             case CallOutputItem():
                 self._turns.append({"role": "tool", "tool_call_id": item.call_id, "content": _plain(item.output)})

@@ -20,7 +20,7 @@ class ResponseUsage(TypedDict):
 
 
 class ResponseObject(TypedDict):
-    """A whole response; `output` has items of type reasoning, message and function_call."""
+    """A whole response; `output` has items of type reasoning, message, function_call and custom_tool_call."""
 
     id: str
     object: str

@@ -20,7 +20,8 @@ from gateway.tasks.response_answer import Assembly
 from gateway.tasks.response_echo import echoed_choice, echoed_format, echoed_tools
 from gateway.tasks.response_items import ADDRESSES, Conversation, Items
 from gateway.tasks.response_objects import ResponseObject
-from gateway.tasks.tools import ToolChoiceField, Tools, callable_tools, tool_choice
+from gateway.tasks.tool_choice import ToolChoiceField, callable_tools, tool_choice
+from gateway.tasks.tools import AnyTools, custom_names
 from gateway.tasks.validation import Boolean, Integer, Number, Text, schema_error
 
 LOGPROBS = "message.output_text.logprobs"
@@ -61,7 +62,7 @@ class ResponsesInput(GenerationInput):
     top_p: Annotated[Number, Field(ge=0, le=1)] = 1.0
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] = 0
     include: Annotated[list[Text], BeforeValidator(_known_includes), Field(max_length=64)] | None = None
-    tools: Tools | None = None
+    tools: AnyTools | None = None
     tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: Boolean = True
     reasoning: Reasoning | None = None
@@ -111,6 +112,11 @@ class ResponsesInput(GenerationInput):
             **thinking(effort),
         )
 
+    @property
+    def customs(self) -> frozenset[str]:
+        """The names of the tools whose calls have text in place of arguments."""
+        return custom_names(self.tools or ())
+
     def echo(self) -> dict[str, Any]:
         """What a response object repeats of its request."""
         format = self.text.format if self.text is not None else None
@@ -134,7 +140,7 @@ class ResponsesInput(GenerationInput):
 
 def collect(pieces: Sequence[Piece], input: ResponsesInput) -> dict[str, Any]:
     """The pieces of one stream as a `ResponseObject`: what the last event of a stream would hold."""
-    assembly = Assembly(input.origin, input.echo())
+    assembly = Assembly(input.origin, input.echo(), input.customs)
     for piece in pieces:
         assembly.feed(piece)
     return assembly.response()

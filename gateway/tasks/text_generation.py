@@ -21,7 +21,8 @@ from gateway.tasks.native import SampledInput
 from gateway.tasks.output_format import ResponseFormat, output_format
 from gateway.tasks.pieces import Counted, Piece, Usage
 from gateway.tasks.schema import forms
-from gateway.tasks.tools import ToolChoiceField, Tools, callable_tools, tool_choice
+from gateway.tasks.tool_choice import ToolChoiceField, callable_tools, tool_choice
+from gateway.tasks.tools import Tools
 from gateway.tasks.validation import Boolean, Integer, Number, Text
 
 

@@ -1,14 +1,16 @@
-"""Tools that a model may call, and which of them it must; knows no template and no engine."""
+"""Tools that a model may call, of every kind that callers offer; knows no template and no engine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from gateway.tasks.custom_tool import CustomTool, either_form
 from gateway.tasks.json_schema import BoundedSchema
-from gateway.tasks.validation import Boolean, Text, parameter_error, schema_error
+from gateway.tasks.validation import Boolean, Text, schema_error
 
 MAX_TOOLS = 128
 Mode = Literal["none", "auto", "required"]
@@ -28,7 +30,8 @@ class Tool(BaseModel):
     `strict` asks for arguments of that schema even where the model is free to call or not.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra=either_form("function"))
+    kind: ClassVar = "function"
 
     name: Annotated[Text, Field(min_length=1, max_length=256)]
     description: Text = ""
@@ -54,7 +57,52 @@ class Tool(BaseModel):
         return {"type": "function", "function": function}
 
 
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "<custom>" if kind == "custom" else "<function>"
+
+
+def _check_kind(value: Any) -> Any:
+    is_known = not isinstance(value, dict) or value.get("type", "function") in ("function", "custom")
+    if not is_known and not isinstance(value.get("function"), dict):
+        raise schema_error("'/type' of a tool must be 'function' or 'custom'")
+    return value
+
+
+def _check_names(tools: list[AnyTool]) -> list[AnyTool]:
+    """A model calls tools by their names alone, so the name must say which kind of tool is called."""
+    names = [tool.name for tool in tools]
+    if any(tool.kind == "custom" and names.count(tool.name) > 1 for tool in tools):
+        raise schema_error("the name of a custom tool must not be another tool's as well")
+    return tools
+
+
+AnyTool = Tool | CustomTool
 Tools = Annotated[list[Tool], Field(max_length=MAX_TOOLS)]
+AnyTools = Annotated[
+    list[
+        Annotated[
+            Annotated[Tool, Tag("<function>")] | Annotated[CustomTool, Tag("<custom>")],
+            Discriminator(_kind),
+            BeforeValidator(_check_kind),
+        ]
+    ],
+    Field(max_length=MAX_TOOLS),
+    AfterValidator(_check_names),
+]
+
+
+def as_function(tool: AnyTool) -> Tool:
+    """The tool as models know it. One with a grammar is strict: its text is to be held to it."""
+    if isinstance(tool, Tool):
+        return tool
+    is_strict = tool.format.pattern is not None
+    return Tool(name=tool.name, description=tool.description, parameters=tool.parameters, strict=is_strict)
+
+
+def custom_names(tools: Sequence[AnyTool]) -> frozenset[str]:
+    """The names of those tools that take text."""
+    return frozenset(tool.name for tool in tools if tool.kind == "custom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,72 +111,3 @@ class ToolChoice:
 
     mode: Mode = "auto"
     name: str | None = None
-
-
-def _choice(value: Any) -> Any:
-    """A mode's name, a function's, or which functions are allowed: in OpenAI's form, or that of the Responses API."""
-    if isinstance(value, str) and value in ("none", "auto", "required"):
-        return value
-    if isinstance(value, dict) and value.get("type") == "function" and (name := _name(value)) is not None:
-        return {"type": "function", "function": {"name": name}}
-    if isinstance(value, dict) and value.get("type") == "allowed_tools":
-        allowed = value.get("allowed_tools", value)
-        if isinstance(allowed, dict) and allowed.get("mode") in ("auto", "required"):
-            return {"type": "allowed_tools", "mode": allowed["mode"], "tools": _named(allowed.get("tools"))}
-    raise parameter_error(
-        "must be 'none', 'auto', 'required', a function's name as {type, function: {name}}, or {type, allowed_tools: "
-        "{mode, tools}}"
-    )
-
-
-def _name(value: dict[str, Any]) -> str | None:
-    function = value.get("function")
-    name = function.get("name") if isinstance(function, dict) else value.get("name")
-    return name if isinstance(name, str) and name else None
-
-
-def _named(tools: Any) -> list[dict[str, str]]:
-    """The functions that are allowed; raises a schema error if they are not 1 to `MAX_TOOLS` names."""
-    if not isinstance(tools, list) or not 1 <= len(tools) <= MAX_TOOLS:
-        raise schema_error(f"'/tools' of the allowed tools must be 1 to {MAX_TOOLS} functions")
-    names = [_name(tool) if isinstance(tool, dict) and tool.get("type") == "function" else None for tool in tools]
-    if None in names:
-        raise schema_error("'/tools' of the allowed tools must be functions, as {type, function: {name}}")
-    return [{"type": "function", "name": str(name)} for name in names]
-
-
-ToolChoiceField = Annotated[str | dict[str, Any], BeforeValidator(_choice)]
-
-
-def callable_tools(value: str | dict[str, Any] | None, tools: list[Tool]) -> tuple[Tool, ...]:
-    """Those of the tools that a validated `tool_choice` leaves to the model."""
-    if isinstance(value, dict) and value["type"] == "allowed_tools":
-        allowed = {tool["name"] for tool in value["tools"]}
-        return tuple(tool for tool in tools if tool.name in allowed)
-    return tuple(tools)
-
-
-def tool_choice(value: str | dict[str, Any] | None, tools: list[Tool]) -> ToolChoice:
-    """What a validated `tool_choice` means; without tools nothing can be called.
-
-    Raises a schema error if it names a tool that is not there, or asks for one where there is none.
-    """
-    mode, names = _meaning(value)
-    if not names <= {tool.name for tool in tools}:
-        raise schema_error("'/tool_choice' names a function that is not in '/tools'")
-    if isinstance(value, dict) and value["type"] == "function":
-        return ToolChoice("required", *names)
-    if mode == "required":
-        if not tools:
-            raise schema_error("'/tool_choice' is 'required', but '/tools' is empty")
-        return ToolChoice("required")
-    return ToolChoice("auto" if tools and mode != "none" else "none")
-
-
-def _meaning(value: str | dict[str, Any] | None) -> tuple[str | None, set[str]]:
-    """The mode, and the names that it speaks of."""
-    if not isinstance(value, dict):
-        return value, set()
-    if value["type"] == "function":
-        return "required", {value["function"]["name"]}
-    return value["mode"], {tool["name"] for tool in value["tools"]}

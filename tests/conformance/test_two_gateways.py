@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -133,6 +134,26 @@ def test_a_stream_gives_text_calls_and_counts(chat: Any) -> None:
     )
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
     assert last.usage.completion_tokens == 5
+
+
+def test_a_call_of_a_custom_tool_has_its_text_through_both(chat: Any) -> None:
+    tools = [{"type": "custom", "custom": {"name": "run"}}]
+    told = {"messages": asked({"call": ["run", {"input": 'é"\n'}]}), "model": CHAT, "tools": tools}
+    (call,) = chat.create(**told).choices[0].message.tool_calls
+    assert (call.type, call.custom.name, call.custom.input) == ("custom", "run", 'é"\n')
+    deltas = [chunk.choices[0].delta for chunk in chat.create(**told, stream=True)]
+    parts = [part.to_dict()["custom"] for delta in deltas for part in delta.tool_calls or []]
+    assert "".join(part["input"] for part in parts) == 'é"\n'
+
+
+def test_a_custom_tool_that_must_be_called_keeps_to_its_regex_through_both(chat: Any) -> None:
+    grammar = {"syntax": "regex", "definition": "[0-9]{2,4}"}
+    tool = {"type": "custom", "custom": {"name": "dial", "format": {"type": "grammar", "grammar": grammar}}}
+    choice = {"type": "custom", "custom": {"name": "dial"}}
+    messages = [{"role": "user", "content": "Hi"}]
+    answer = chat.create(model=SMALL, messages=messages, tools=[tool], tool_choice=choice, max_tokens=40)
+    (call,) = answer.choices[0].message.tool_calls
+    assert re.fullmatch("[0-9]{2,4}", call.custom.input)
 
 
 def test_a_schema_holds_through_both(client: Cloudflare) -> None:

@@ -63,7 +63,7 @@ def asked(**fields: Any) -> Generation:
         ({"chat_template_kwargs": {f"a{i}": 1 for i in range(33)}}, "must not have more than 32 values"),
         ({"chat_template_kwargs": {"enable_thinking": "no"}}, "'enable_thinking' must be a boolean"),
         ({"stream_options": {"include_usage": "maybe"}}, "Type mismatch of '/stream_options/include_usage'"),
-        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "'/type' of a tool must be 'function'"),
+        ({"tools": [{"type": "web_search"}]}, "'/type' of a tool must be 'function' or 'custom'"),
         ({"tools": [WEATHER] * 129}, "Length of '/tools' must be <= 128"),
         ({"tool_choice": "required"}, "'/tool_choice' is 'required', but '/tools' is empty"),
         ({"functions": [WEATHER], "function_call": "required"}, "'/function_call': must be 'none', 'auto' or"),

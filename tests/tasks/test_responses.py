@@ -80,7 +80,7 @@ def test_a_picture_may_be_a_plain_address() -> None:
             {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "["}]},
             "function.arguments must be a JSON object",
         ),
-        ({"tools": [{"type": "web_search"}]}, "'/type' of a tool must be 'function'"),
+        ({"tools": [{"type": "web_search"}]}, "'/type' of a tool must be 'function' or 'custom'"),
         ({"tool_choice": "required"}, "'/tools' is empty"),
         ({"max_output_tokens": 0}, "'/max_output_tokens' must be >= 1"),
         ({"temperature": 3}, "'/temperature' must be <= 2"),

@@ -76,9 +76,10 @@ def test_a_choice_that_no_model_understands_is_8001(shape: str, body: dict[str, 
 @pytest.mark.parametrize(
     ("tools", "text"),
     [
-        ([], "must be 1 to 128 functions"),
-        (FLAT * 65, "must be 1 to 128 functions"),
-        ([{"type": "custom", "custom": {"name": "f"}}], "must be functions"),
+        ([], "must be 1 to 128 tools"),
+        (FLAT * 65, "must be 1 to 128 tools"),
+        ([{"type": "web_search"}], "must be names"),
+        ([{"type": "custom", "custom": {"name": "f"}}], "names a custom tool that is not in '/tools'"),
         ([{"type": "function", "name": "other"}], "names a function that is not in '/tools'"),
     ],
 )

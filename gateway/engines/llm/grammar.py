@@ -103,4 +103,6 @@ def _ready(grammar: str, vocabulary: LLTokenizer, field: str) -> LLMatcher:
 def _fault(field: str, matcher: LLMatcher) -> BadInput:
     lines = matcher.get_error().replace("<non-verbose/>", "").strip().splitlines()
     reason = lines[0] if lines and lines[0] != "NoExtensionBias" else "no JSON can satisfy it"
+    # What is wrong with a pattern stands under a drawing of where.
+    reason = " ".join([reason, *(line.removeprefix("error: ") for line in lines if line.startswith("error: "))])
     return BadInput(f"'{field}' cannot be kept to: {reason[:REASON_CHARACTERS]}")

@@ -14,7 +14,8 @@ import orjson
 from gateway.engines.llm.pictures import content
 from gateway.engines.llm.template import Turn
 from gateway.engines.llm.template_traits import Traits
-from gateway.tasks.conversation import Message, ToolCall
+from gateway.tasks.conversation import Message
+from gateway.tasks.tool_call import ToolCall
 
 IdForm = Literal["given", "short", "named"]
 # Those of OpenAI's API, all of which templates are given in a form that they show.

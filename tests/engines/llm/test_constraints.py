@@ -15,8 +15,10 @@ from gateway.engines.llm.grammar import Grammars
 from gateway.engines.llm.reasoning import REASONING_FORMATS
 from gateway.engines.llm.tool_formats import FORMATS
 from gateway.engines.llm.vocabulary import vocabulary_of
+from gateway.tasks.custom_text import InputText
+from gateway.tasks.custom_tool import CustomTool
 from gateway.tasks.generation import Choice
-from gateway.tasks.tools import Tool
+from gateway.tasks.tools import Tool, as_function
 from tests import tiny
 from tests.engines.llm.grammar import write
 from tests.engines.llm.reading import read, tool
@@ -72,6 +74,17 @@ def test_one_named_tool_is_called_once(name: str, random: Random) -> None:
     choice = answer(DIALECTS[name], Ask(tools=TOOLS[1:2], forced=True, most=1), random)
     assert [call.name for call in choice.tool_calls] == ["find"]
     check_calls(choice, TOOLS)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_text_of_a_custom_tool_is_found_in_the_arguments_of_every_family(name: str, random: Random) -> None:
+    tools = (as_function(CustomTool(type="custom", name="run")),)
+    choice = answer(DIALECTS[name], Ask(tools=tools, forced=True), random)
+    assert choice.tool_calls
+    for call in choice.tool_calls:
+        assert InputText().feed(call.arguments) == json.loads(call.arguments)["input"]
 
 
 @pytest.mark.parametrize("name", DIALECTS)

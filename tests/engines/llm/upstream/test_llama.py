@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 
 from gateway.engines.llm import Engine
 from gateway.errors import BadInput, ContextExceeded, GatewayError
+from gateway.tasks.custom_tool import CustomTool
 from gateway.tasks.output_format import OutputFormat
 from gateway.tasks.pieces import RatedToken
-from gateway.tasks.tools import Tool, ToolChoice
+from gateway.tasks.tools import Tool, ToolChoice, as_function
 from tests.engines.llm.upstream.asking import Asked, ask, load, pieces
 
 SERVERS = Path(__file__).parents[3] / "fixtures" / "servers"
@@ -138,6 +140,15 @@ def test_a_forced_tool_is_called_whatever_the_model_would_rather_say(engine: Eng
     assert (call.name, list(json.loads(call.arguments))) == ("get_weather", ["city"])
     (cut,) = ask(engine, prompt="Tell me a story", max_tokens=3, **forced).choices
     assert (cut.text, cut.tool_calls, cut.finish_reason) == ("", [], "length")
+
+
+def test_a_forced_custom_tool_keeps_to_its_regex(engine: Engine) -> None:
+    grammar = {"syntax": "regex", "definition": '"[0-9]{2,4}"|no'}
+    dial = CustomTool.model_validate({"type": "custom", "name": "dial", "format": {"type": "grammar", **grammar}})
+    forced = {"tools": (as_function(dial),), "tool_choice": ToolChoice("required", "dial"), "temperature": 0}
+    (choice,) = ask(engine, prompt="Tell me a story", max_tokens=80, **forced).choices
+    (call,) = choice.tool_calls
+    assert re.fullmatch(grammar["definition"], json.loads(call.arguments)["input"])
 
 
 def test_a_prompt_beyond_the_window_is_refused_with_the_numbers(engine: Engine) -> None:
