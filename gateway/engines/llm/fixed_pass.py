@@ -21,7 +21,8 @@ class FixedPass:
         for name, pool in pools.items():
             self._request.set_tensor(name, pool)
         self._inputs = PassInputs(compiled, self._request, adapters, page_tokens)
-        logits = np.empty(tuple(compiled.outputs[0].shape), np.float32)
+        port = compiled.outputs[0]
+        logits = np.empty(tuple(port.shape), port.element_type.to_dtype())
         self._request.set_output_tensor(0, openvino.Tensor(logits, shared_memory=True))
         self._logits = torch.from_numpy(logits.reshape(-1, logits.shape[-1]))
 
