@@ -54,12 +54,23 @@ def choose(
     return [faults.get(at) or Chosen(token, reports.get(at, [])) for at, token in enumerate(tokens)]
 
 
-def likeliest(logits: torch.Tensor) -> list[Chosen | GatewayError]:
-    """The token with the largest of each row of `logits` [rows, vocabulary], or why its stream ends.
+def likeliest(logits: torch.Tensor) -> list[int]:
+    """The place of the largest of each row of `logits` [rows, vocabulary], -1 where none is.
 
-    It is what `choose` chooses for those whose choices are `bare`, and nothing of theirs depends on the order of calls.
+    On a CPU numpy takes a tenth of torch's time, and few calls: behind a pass, which takes the caches, each is slow.
     """
-    return [Chosen(token, []) if token >= 0 else _no_token() for token in _places(logits)]
+    if logits.device.type == "cpu" and logits.dtype == torch.float32:
+        numbers = logits.numpy()
+        places: list[int] = numbers.argmax(-1).tolist()
+        return [place if numbers.item(row, place) > -math.inf else -1 for row, place in enumerate(places)]
+    most, at = logits.max(-1)
+    found: list[int] = torch.where(most > -torch.inf, at, -1).tolist()
+    return found
+
+
+def as_chosen(token: int) -> Chosen | GatewayError:
+    """The token, of which nothing is reported, or why there is none; for choices that are `bare` as `choose` has it."""
+    return Chosen(token, []) if token >= 0 else _no_token()
 
 
 def _no_token() -> GatewayError:
@@ -83,7 +94,7 @@ def _tokens(choices: Sequence[TokenChoice], scores: torch.Tensor, rows: Sequence
         drawing = [choices[at] for at in part if not choices[at].sampling.greedy]
         samplings, uniforms = [choice.sampling for choice in drawing], [choice.uniform() for choice in drawing]
         drawn = draw(copy[: len(drawing)], samplings, uniforms) if drawing else []
-        tokens |= zip(part, drawn + _places(copy[len(drawing) :]), strict=True)
+        tokens |= zip(part, drawn + likeliest(copy[len(drawing) :]), strict=True)
     return [tokens[at] for at in range(len(choices))]
 
 
@@ -102,20 +113,6 @@ def _kind(sampling: Sampling) -> int:
     if sampling.top_k:
         return 1 if sampling.top_p < 1 else 0
     return 2 if sampling.top_p < 1 else 3
-
-
-def _places(scores: torch.Tensor) -> list[int]:
-    """The place of each row's largest number, -1 where none is.
-
-    On a CPU numpy takes a tenth of torch's time, and few calls: behind a pass, which takes the caches, each is slow.
-    """
-    if scores.device.type == "cpu" and scores.dtype == torch.float32:
-        numbers = scores.numpy()
-        places: list[int] = numbers.argmax(-1).tolist()
-        return [place if numbers.item(row, place) > -math.inf else -1 for row, place in enumerate(places)]
-    largest, at = scores.max(-1)
-    found: list[int] = torch.where(largest > -torch.inf, at, -1).tolist()
-    return found
 
 
 def _reports(

@@ -11,7 +11,7 @@ import torch
 from gateway.engines.llm.backend import Advance, Tokenizer
 from gateway.engines.llm.decoding import Decoding, Prompt
 from gateway.engines.llm.grammar import Grammars
-from gateway.engines.llm.row_choice import Chosen, choose, likeliest
+from gateway.engines.llm.row_choice import Chosen, as_chosen, choose, likeliest
 from gateway.engines.llm.stepping import Stepper, TokenStream
 from gateway.engines.llm.token_choice import TokenChoice
 from gateway.errors import BadInput, GatewayError
@@ -91,7 +91,9 @@ class SteppedModel:
         """What gives streams their next token, each by the row of `logits` that is behind those it has."""
         if all(stream.choice.bare for stream in streams):
             known = likeliest(logits)
-            return lambda some, rows: [self._taken(stream, known[row]) for stream, row in zip(some, rows, strict=True)]
+            return lambda some, rows: [
+                self._taken(stream, as_chosen(known[row])) for stream, row in zip(some, rows, strict=True)
+            ]
 
         def take(some: Sequence[TokenStream], rows: Sequence[int]) -> list[Advance | GatewayError]:
             chosen = choose([stream.choice for stream in some], logits, rows)

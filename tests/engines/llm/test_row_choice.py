@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.engines.llm.decoding import Decoding
-from gateway.engines.llm.row_choice import Chosen, choose, likeliest
+from gateway.engines.llm.row_choice import Chosen, as_chosen, choose, likeliest
 from gateway.engines.llm.sampling import Sampling
 from gateway.engines.llm.score_edits import ScoreEdits, edit
 from gateway.engines.llm.token_choice import TokenChoice
@@ -99,7 +99,7 @@ def test_only_what_nothing_else_matters_to_is_bare(
 def test_the_likeliest_tokens_are_those_that_bare_choices_take(number: float, dtype: torch.dtype) -> None:
     logits = noise(4, 4096, 5, 0.5).to(dtype)
     logits[2] = number
-    found = likeliest(logits)
+    found = [as_chosen(token) for token in likeliest(logits)]
     chosen = choose(choices([(Decoding(Sampling(5, **GREEDY)), [1])] * 4), logits)
     assert [isinstance(each, InferenceFailed) for each in found] == [False, False, True, False]
     assert isinstance(chosen[2], InferenceFailed)
