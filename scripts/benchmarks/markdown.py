@@ -20,7 +20,8 @@ def page(document: dict[str, Any]) -> Iterator[str]:
     yield f"({flags}), {machine['memory_gib']:g} GiB, Linux {machine['kernel']}. "
     yield ", ".join(f"{name} {version}" for name, version in versions.items() if version) + "."
     if document["disturbances"]:
-        yield f"\nOther processes kept cores busy before {len(document['disturbances'])} turns of this run."
+        turns = len(document["disturbances"])
+        yield f"\nOther processes kept cores busy before {turns} turn{'s' if turns > 1 else ''} of this run."
     yield "\n| row | value | reference | ratio | aim | |\n|---|---|---|---|---|---|"
     for row in document["rows"]:
         yield _line(row)
