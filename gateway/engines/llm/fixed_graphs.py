@@ -45,28 +45,30 @@ class FixedGraphs:
         """The rows of passes that are computed this way by now."""
         return tuple(self._passes)
 
-    def begin(self, compile: Callable[[Any], Any], prepare: Callable[[Any], FixedPass]) -> None:
-        """Have the next one compiled, and prepared, in a thread; if one is missing."""
+    def begin(self, make: Callable[[Any], FixedPass]) -> None:
+        """Have the next one made of a model of its shape, in a thread; if one is missing."""
         if self._missing and (self.compiling is None or not self.compiling.is_alive()):
             # Not a daemon: a process that ends while the library compiles would end with an abort.
-            arguments = self._missing.pop(0), compile, prepare
+            arguments = self._missing.pop(0), make
             self.compiling = threading.Thread(target=self._run, args=arguments, name="fixed-graph")
             self.compiling.start()
 
     def pass_for(self, runs: Sequence[Run]) -> FixedPass | None:
         """What computes these runs, if they are single tokens with logits and there is a graph for so many by now."""
         found = self._passes.get(len(runs))
-        return found if all(len(run.tokens) == 1 and run.ends for run in runs) else None
+        if found is None or not all(len(run.tokens) == 1 and run.ends for run in runs):
+            return None
+        return found
 
-    def _run(self, width: int, compile: Callable[[Any], Any], prepare: Callable[[Any], FixedPass]) -> None:
+    def _run(self, width: int, make: Callable[[Any], FixedPass]) -> None:
         try:
             model = self._model.clone()
             model.reshape({port: _shape(port, width) for port in model.inputs})
-            prepared = prepare(compile(model))
+            made = make(model)
         except RuntimeError as error:
             logger.warning("passes of %d rows go on as before: %s", width, error)
         else:
-            self._passes[width] = prepared
+            self._passes[width] = made
         if not self._missing:
             self._model = None
 

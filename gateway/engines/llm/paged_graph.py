@@ -97,7 +97,7 @@ class PagedGraph:
 
     def hasten(self) -> None:
         """Have passes of some more numbers of single tokens computed faster from some time on, if that is possible."""
-        self._fixed.begin(self._compile, self._prepared)
+        self._fixed.begin(self._fixed_pass)
 
     def forward(self, runs: Sequence[Run]) -> torch.Tensor:
         """The logits [runs that end, vocabulary] behind each one's last token; the next call overwrites them."""
@@ -110,8 +110,8 @@ class PagedGraph:
         logits: NDArray[np.float32] = self._request.get_output_tensor(0).data
         return torch.from_numpy(logits.reshape(-1, self.width))
 
-    def _prepared(self, compiled: Any) -> FixedPass:
-        return FixedPass(compiled, self._pools, self._adapters, self.page_tokens)
+    def _fixed_pass(self, model: Any) -> FixedPass:
+        return FixedPass(self._compile(model), self._pools, self._adapters, self.page_tokens)
 
     def _filling(self, runs: Sequence[Run]) -> list[Run]:
         """What brings the rows of a pass with prompts to a multiple of `ROWS`, so that there are few sizes."""

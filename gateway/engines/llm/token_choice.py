@@ -26,14 +26,10 @@ class TokenChoice:
         self._random = random.Random(str(decoding.sampling.seed))  # noqa: S311
 
     @property
-    def plain(self) -> bool:
-        """Whether the choice is the largest allowed logit as it stands."""
-        return self.sampling.greedy and not len(self.edits.table)
-
-    @property
     def bare(self) -> bool:
         """Whether it is the largest logit whatever was chosen before, and nothing is reported of it."""
-        return self.matcher is None and self.logprobs is None and self.plain and not self.sampling.penalized
+        is_greedy = self.sampling.greedy and not self.sampling.penalized and not len(self.edits.table)
+        return is_greedy and self.matcher is None and self.logprobs is None
 
     def uniform(self) -> float:
         """The next of the stream's random numbers, each in [0, 1)."""

@@ -29,7 +29,8 @@ def draw(scores: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence
     """
     blocks = in_blocks(weigh(scores, samplings))
     found = [_crossing(sums, share) for sums, share in zip(blocks.sum(-1).cpu().numpy(), uniforms, strict=True)]
-    within = (_crossing(block, share)[0] for block, (_, share) in zip(_chosen(blocks, found), found, strict=True))
+    chosen = blocks[list(range(len(found))), [place for place, _ in found]].cpu().numpy()
+    within = (_crossing(block, share)[0] for block, (_, share) in zip(chosen, found, strict=True))
     return [block * BLOCK + at if block >= 0 else -1 for (block, _), at in zip(found, within, strict=True)]
 
 
@@ -57,14 +58,6 @@ def _runs(wanted: Sequence[bool]) -> Iterator[slice]:
         if is_wanted:
             first, *others = run
             yield slice(first, first + len(others) + 1)
-
-
-def _chosen(blocks: torch.Tensor, found: Sequence[tuple[int, float]]) -> Floats:
-    """The block [`BLOCK`] of each row at its place, the last one for a row that has none."""
-    rows, places = range(len(found)), [place for place, _ in found]
-    if blocks.device.type == "cpu":
-        return blocks.numpy()[rows, places]
-    return blocks[rows, places].cpu().numpy()
 
 
 def _crossing(weights: Floats, share: float) -> tuple[int, float]:
